@@ -1,0 +1,1 @@
+//! Kargo's resources as Rust types, and the rules that follow from their data alone.

@@ -1,0 +1,1 @@
+//! Which credential serves a URL, and secret values that cannot be printed.

@@ -1,0 +1,1 @@
+//! An expression language: lexer, parser, compiler, evaluator, built-ins and `${{ }}` templates.

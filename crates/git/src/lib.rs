@@ -1,0 +1,1 @@
+//! Repositories on disk: mirrors, worktrees, commits and pushes.

@@ -1,0 +1,1 @@
+//! What exists outside: image registries, chart repositories and git history.
