@@ -1,0 +1,68 @@
+//! What can go wrong in a step, sorted by what is to be done about it.
+
+use std::time::Duration;
+
+/// The class of an error decides about retries, conditions and log level
+/// (house rule 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// May succeed when tried again: a network fault, an overloaded server.
+    Transient,
+    /// A remote asked us to come back later.
+    RateLimited {
+        /// How long to wait before the next attempt.
+        retry_after: Duration,
+    },
+    /// The remote refused our credentials, or we had none.
+    Auth,
+    /// What the user wrote cannot work; trying again will not help.
+    Config,
+    /// Somebody else changed what we wanted to change.
+    Conflict,
+    /// What was named does not exist.
+    NotFound,
+    /// A defect of ours.
+    Internal,
+}
+
+/// An error of a step's run.
+///
+/// The engine turns it into a step status as `promotions` 7.4 says: a
+/// terminal error ends the step at once, any other counts against the error
+/// threshold.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StepError {
+    /// What happened, to which object, and what the user can do.
+    pub message: String,
+    /// What kind of error it is.
+    pub class: ErrorClass,
+    /// Whether trying again cannot help (`promotions` 7.4 rows 2 and 3).
+    pub terminal: bool,
+    /// Whether the step counts as Failed rather than Errored.
+    pub failed: bool,
+}
+
+impl StepError {
+    /// An error that counts against the step's error threshold: Errored.
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { message: message.into(), class, terminal: false, failed: false }
+    }
+
+    /// An error that no further attempt can mend: Errored at once.
+    pub fn terminal(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { terminal: true, ..Self::new(class, message) }
+    }
+
+    /// A terminal error whose step status is Failed (bad config, a rule that
+    /// was not met).
+    pub fn failed(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { terminal: true, failed: true, ..Self::new(class, message) }
+    }
+
+    /// Text that says the config of step `kind` is wrong
+    /// (`promotions` 7.4: `invalid <kind> config: <path>: <description>`).
+    pub fn invalid_config(kind: &str, problems: &[String]) -> Self {
+        Self::failed(ErrorClass::Config, format!("invalid {kind} config: {}", problems.join("\n")))
+    }
+}

@@ -1,0 +1,3 @@
+//! Supercargo's one binary.
+
+fn main() {}
