@@ -84,12 +84,20 @@ impl StepResult {
 
     /// A step that found nothing to do.
     pub fn skipped(message: impl Into<String>) -> Self {
-        Self { status: api::PromotionStepStatus::Skipped, message: message.into(), ..Self::succeeded() }
+        Self {
+            status: api::PromotionStepStatus::Skipped,
+            message: message.into(),
+            ..Self::succeeded()
+        }
     }
 
     /// A step that waits for something outside.
     pub fn running(message: impl Into<String>) -> Self {
-        Self { status: api::PromotionStepStatus::Running, message: message.into(), ..Self::succeeded() }
+        Self {
+            status: api::PromotionStepStatus::Running,
+            message: message.into(),
+            ..Self::succeeded()
+        }
     }
 
     /// The same result with an output.

@@ -5,7 +5,7 @@
 //! directories lie beside it, in `git/`, where no step can reach them.
 
 use std::io::{Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
@@ -14,31 +14,34 @@ use cap_std::fs::{Dir, OpenOptions};
 /// The largest file that a step reads or writes whole, in bytes.
 pub const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
 
+/// How many symbolic links one path may lead through.
+pub const MAX_LINK_HOPS: usize = 255;
+
 /// A path beneath the working directory: relative, with `/`, without `.` and
 /// `..`. The empty path is the directory itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkPath(String);
 
 impl WorkPath {
-    /// Reads a path as a user wrote it. A leading `/` is beneath the working
-    /// directory too (`steps-files` 1).
+    /// Reads a path by its text alone, as a user wrote it: a leading `/` is
+    /// beneath the working directory too, and `..` never rises above it
+    /// (`steps-files` 0.3). Where symbolic links may be on the way, use
+    /// [`WorkDir::resolve`].
     ///
     /// # Errors
-    /// When `..` leads out of the working directory.
+    /// A NUL in the path.
     pub fn parse(written: &str) -> Result<Self, WorkDirError> {
+        if written.contains('\0') {
+            return Err(WorkDirError::Nul { path: written.to_owned() });
+        }
         let mut parts: Vec<&str> = Vec::new();
-        for component in Path::new(written).components() {
-            match component {
-                Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
-                Component::ParentDir => {
-                    if parts.pop().is_none() {
-                        return Err(WorkDirError::Escapes { path: written.to_owned() });
-                    }
+        for part in written.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    parts.pop();
                 }
-                Component::Normal(part) => match part.to_str() {
-                    Some(part) => parts.push(part),
-                    None => return Err(WorkDirError::Escapes { path: written.to_owned() }),
-                },
+                part => parts.push(part),
             }
         }
         Ok(Self(parts.join("/")))
@@ -72,9 +75,15 @@ impl std::fmt::Display for WorkPath {
 /// What goes wrong with paths and files.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkDirError {
-    /// The path leads out of the working directory.
-    #[error("path {path:?} leads out of the working directory; give a path inside it")]
-    Escapes {
+    /// The path has a NUL in it.
+    #[error("path {path:?} has a NUL in it")]
+    Nul {
+        /// As written.
+        path: String,
+    },
+    /// More than [`MAX_LINK_HOPS`] symbolic links on the way.
+    #[error("{path}: too many levels of symbolic links")]
+    TooManyLinks {
         /// As written.
         path: String,
     },
@@ -147,15 +156,57 @@ impl WorkDir {
         &self.root
     }
 
+    /// Reads a path as a user wrote it, following symbolic links beneath the
+    /// working directory: an absolute target starts at the working directory,
+    /// `..` never rises above it, and what does not exist is kept as written
+    /// (`steps-files` 0.3). The result leads through no link.
+    ///
+    /// # Errors
+    /// A NUL in the path, or more than [`MAX_LINK_HOPS`] links.
+    pub fn resolve(&self, written: &str) -> Result<WorkPath, WorkDirError> {
+        if written.contains('\0') {
+            return Err(WorkDirError::Nul { path: written.to_owned() });
+        }
+        let mut todo: Vec<String> = written.split('/').rev().map(str::to_owned).collect();
+        let mut done: Vec<String> = Vec::new();
+        let mut hops = 0;
+        while let Some(part) = todo.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    done.pop();
+                    continue;
+                }
+                _ => done.push(part),
+            }
+            let Ok(target) = self.root.read_link_contents(done.join("/")) else { continue };
+            hops += 1;
+            if hops > MAX_LINK_HOPS {
+                return Err(WorkDirError::TooManyLinks { path: written.to_owned() });
+            }
+            done.pop();
+            let target = target.to_string_lossy();
+            if target.starts_with('/') {
+                done.clear();
+            }
+            todo.extend(target.split('/').rev().map(str::to_owned));
+        }
+        Ok(WorkPath(done.join("/")))
+    }
+
     /// Where Git directories lie: beside what steps can reach.
     pub fn git_dir(&self) -> PathBuf {
         self.base.join("git")
     }
 
     /// The place on disk of a path, for libraries that want one (libgit2).
-    /// Check first with [`WorkDir::root`] that no symbolic link leads out.
+    /// Take the path from [`WorkDir::resolve`], so that no symbolic link leads out.
     pub fn on_disk(&self, path: &WorkPath) -> PathBuf {
-        if path.0.is_empty() { self.base.join("work") } else { self.base.join("work").join(&path.0) }
+        if path.0.is_empty() {
+            self.base.join("work")
+        } else {
+            self.base.join("work").join(&path.0)
+        }
     }
 
     /// Reads a file whole.
@@ -227,5 +278,75 @@ impl WorkDir {
                 };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_resolved_beneath_the_working_directory() {
+        let base = tempfile::tempdir().unwrap();
+        let (dir, fresh) = WorkDir::open(base.path()).unwrap();
+        assert!(fresh);
+        let root = base.path().join("work");
+        std::fs::create_dir_all(root.join("sub/dir")).unwrap();
+        for (link, target) in
+            [("abs", "/etc"), ("rel", "sub/dir"), ("sub/up", "../../.."), ("loop", "loop")]
+        {
+            std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+        }
+        // (case, written, resolved)
+        let cases = [
+            ("steps-files/0.3-1", "a", "a"),
+            ("steps-files/0.3-1", "./a", "a"),
+            ("steps-files/0.3-1", "/a", "a"),
+            ("steps-files/0.3-1", "../a", "a"),
+            ("steps-files/0.3-2", "../../etc/passwd", "etc/passwd"),
+            ("steps-files/0.3-3", "sub/../../x", "x"),
+            ("steps-files/0.3-4", "abs/passwd", "etc/passwd"),
+            ("steps-files/0.3-4", "abs", "etc"),
+            ("steps-files/0.3-5", "sub/up/x", "x"),
+            ("steps-files/0.3-6", "rel", "sub/dir"),
+            ("steps-files/0.3-6", "rel/x", "sub/dir/x"),
+            ("steps-files/0.3-6", "rel/..", "sub"),
+            ("steps-files/0.3-6", "rel/../x", "sub/x"),
+            ("steps-files/0.3-7", "", "."),
+            ("steps-files/0.3-7", ".", "."),
+            ("steps-files/0.3-7", "/", "."),
+            ("steps-files/0.3-8", "nx/../b", "b"),
+        ];
+        for (case, written, resolved) in cases {
+            assert_eq!(dir.resolve(written).unwrap().as_str(), resolved, "{case}: {written:?}");
+        }
+        // steps-files/0.3-9
+        assert!(matches!(dir.resolve("loop"), Err(WorkDirError::TooManyLinks { .. })));
+        // steps-files/0.3-10
+        assert!(matches!(dir.resolve("a\0b"), Err(WorkDirError::Nul { .. })));
+    }
+
+    #[test]
+    fn a_missing_file_is_told_with_what_is_there() {
+        let base = tempfile::tempdir().unwrap();
+        let (dir, _) = WorkDir::open(base.path()).unwrap();
+        std::fs::create_dir_all(base.path().join("work/develop/frontend")).unwrap();
+        std::fs::write(base.path().join("work/develop/frontend/a.yaml"), "x").unwrap();
+        let path = WorkPath::parse("develop/fronted/a.yaml").unwrap();
+        let error = dir.read(&path).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no such file or directory: develop/fronted/a.yaml; \"develop\" has: frontend/"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_is_there_is_not_fresh() {
+        let base = tempfile::tempdir().unwrap();
+        assert!(WorkDir::open(base.path()).unwrap().1);
+        assert!(!WorkDir::open(base.path()).unwrap().1);
+        WorkDir::remove(base.path()).unwrap();
+        WorkDir::remove(base.path()).unwrap();
+        assert!(WorkDir::open(base.path()).unwrap().1);
     }
 }
