@@ -172,6 +172,12 @@ pub trait Step: Send + Sync {
     /// What it does to the world.
     fn effect(&self) -> Effect;
 
+    /// Whether it reads or writes the working directory. A Promotion that
+    /// resumes without its directory rebuilds it only for steps that do.
+    fn needs_workdir(&self) -> bool {
+        true
+    }
+
     /// The soft limit on the step's whole time, if it has one.
     fn default_timeout(&self) -> Option<Duration> {
         None

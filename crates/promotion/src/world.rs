@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-/// Everything outside that a step may use.
-#[derive(Clone)]
+/// Everything outside that a step may use. `World::default()` has nothing.
+#[derive(Clone, Default)]
 pub struct World {
     /// The Argo CD cluster; absent where the integration is switched off.
     pub argocd: Option<Arc<dyn crate::world::ArgoCd>>,
