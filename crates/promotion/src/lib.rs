@@ -13,3 +13,4 @@ pub mod step;
 pub mod steps;
 pub mod workdir;
 pub mod world;
+pub mod yaml;
