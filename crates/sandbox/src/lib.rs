@@ -1,1 +1,2 @@
 //! The embedded default: an in-memory Kubernetes API, an OCI registry, a git host and a simulated Argo CD on loopback.
+pub mod git_host;
