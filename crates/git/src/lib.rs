@@ -1,1 +1,301 @@
-//! Repositories on disk: mirrors, worktrees, commits and pushes.
+//! Repositories on disk: mirrors, clones, checkouts, commits and pushes, with
+//! libgit2 and no other process.
+//!
+//! [`Git`] is the way in. It keeps one mirror per repository and credential
+//! ([`Snapshot`]), makes clones that borrow the mirror's objects
+//! ([`Repository`]), and checkouts whose Git directory lies elsewhere
+//! ([`Checkout`]). All of its functions run on the blocking pool, are bounded
+//! in time and size, and end when their token is cancelled.
+//!
+//! Nothing here knows Kubernetes; credentials come as values ([`Auth`]) and go
+//! to servers through libgit2's callback only, after a check that it is the
+//! server that they are for.
+
+mod address;
+mod checkout;
+mod error;
+mod integrate;
+mod mirror;
+mod push;
+mod remote;
+mod repository;
+mod settings;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+pub use address::UrlRewrites;
+pub use checkout::{Checkout, CommitRequest};
+pub use error::{ErrorClass, GitError};
+pub use integrate::IntegrationPolicy;
+pub use mirror::{Freshness, ListedRef, Snapshot};
+pub use push::{PushRequest, Pushed};
+pub use remote::{Auth, Remote};
+pub use repository::{About, At, CheckoutRequest, Identity, Repository};
+pub use settings::ProcessSettings;
+
+/// How Git operations are bounded, and where mirrors lie.
+#[derive(Clone, Debug)]
+pub struct GitOptions {
+    /// The directory of the mirrors; no other process may use it.
+    pub cache_dir: PathBuf,
+    /// Where addresses are asked for at another place than they name.
+    pub rewrites: UrlRewrites,
+    /// Timeouts and certificates: those of the first [`Git`] hold for the process.
+    pub process: ProcessSettings,
+    /// How long one operation (a fetch, a push) may take in all.
+    pub operation_timeout: Duration,
+    /// How many operations talk to servers at once.
+    pub max_concurrent: usize,
+    /// How many mirrors are kept.
+    pub max_mirrors: usize,
+    /// How much one fetch may bring, in bytes.
+    pub max_fetch_bytes: u64,
+}
+
+impl GitOptions {
+    /// Mirrors in `cache_dir`, everything else as usual.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            cache_dir: cache_dir.into(),
+            rewrites: UrlRewrites::new(),
+            process: ProcessSettings::default(),
+            operation_timeout: Duration::from_secs(600),
+            max_concurrent: 16,
+            max_mirrors: 256,
+            max_fetch_bytes: 8 << 30,
+        }
+    }
+}
+
+type BranchLock = tokio::sync::Mutex<()>;
+
+/// Git for one process.
+#[derive(Debug)]
+pub struct Git {
+    options: GitOptions,
+    mirrors: mirror::Mirrors,
+    turns: Arc<tokio::sync::Semaphore>,
+    branches: Mutex<HashMap<(String, String), Weak<BranchLock>>>,
+}
+
+impl Git {
+    /// Opens the directory of mirrors.
+    ///
+    /// # Errors
+    /// A directory that cannot be had or that another process uses; settings
+    /// that libgit2 does not take.
+    pub fn open(options: GitOptions) -> Result<Self, GitError> {
+        settings::apply_once(&options.process)
+            .map_err(|e| GitError::Config(format!("git settings cannot be applied: {e}")))?;
+        let mirrors = mirror::Mirrors::open(&options.cache_dir, options.max_mirrors)?;
+        let turns = Arc::new(tokio::sync::Semaphore::new(options.max_concurrent.max(1)));
+        Ok(Self { options, mirrors, turns, branches: Mutex::default() })
+    }
+
+    /// The repository at `url`, with this Git's URL rewriting.
+    ///
+    /// # Errors
+    /// As [`Remote::new`].
+    pub fn remote(
+        &self,
+        url: &str,
+        auth: Option<Auth>,
+        insecure_skip_tls_verify: bool,
+    ) -> Result<Remote, GitError> {
+        Remote::new(url, &self.options.rewrites, auth, insecure_skip_tls_verify)
+    }
+
+    fn bounds(&self, cancel: &CancellationToken) -> remote::Bounds {
+        remote::Bounds {
+            deadline: Instant::now() + self.options.operation_timeout,
+            limit: self.options.operation_timeout,
+            cancel: cancel.clone(),
+            max_bytes: self.options.max_fetch_bytes,
+        }
+    }
+
+    async fn turn(
+        &self,
+        doing: &str,
+        cancel: &CancellationToken,
+    ) -> Result<tokio::sync::OwnedSemaphorePermit, GitError> {
+        tokio::select! {
+            turn = self.turns.clone().acquire_owned() => turn.map_err(|e| GitError::Internal {
+                doing: doing.to_owned(),
+                message: e.to_string(),
+            }),
+            () = cancel.cancelled() => Err(GitError::Cancelled { doing: doing.to_owned() }),
+        }
+    }
+
+    /// What the repository looks like, with its objects in a mirror on disk.
+    /// Concurrent callers share one fetch.
+    ///
+    /// # Errors
+    /// Authentication, not found, network.
+    pub async fn snapshot(
+        &self,
+        remote: &Remote,
+        freshness: Freshness,
+        cancel: &CancellationToken,
+    ) -> Result<Snapshot, GitError> {
+        let _turn = self.turn("fetching", cancel).await?;
+        self.mirrors.snapshot(remote, freshness, self.bounds(cancel)).await
+    }
+
+    /// Makes a clone at `dir` from a snapshot.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub async fn clone_at(
+        &self,
+        dir: &Path,
+        snapshot: &Snapshot,
+        about: About,
+    ) -> Result<Repository, GitError> {
+        let (dir, snapshot) = (dir.to_owned(), snapshot.clone());
+        blocking("cloning", move || Repository::create(&dir, &snapshot, about)).await
+    }
+
+    /// Makes a checkout of a clone.
+    ///
+    /// # Errors
+    /// A branch, tag or commit that is not there, a path that is taken.
+    pub async fn checkout(
+        &self,
+        repository: &Repository,
+        snapshot: &Snapshot,
+        request: CheckoutRequest,
+    ) -> Result<Checkout, GitError> {
+        let (repository, snapshot) = (repository.clone(), snapshot.clone());
+        blocking("checking out", move || repository.add_checkout(&snapshot, &request)).await
+    }
+
+    /// Makes a branch at the server that holds one empty commit,
+    /// `Initial commit`, and returns the branch's tip. A branch that is there
+    /// by now is taken as it is. The same identity and time make the same
+    /// commit.
+    ///
+    /// # Errors
+    /// Authentication, network, a refused push.
+    pub async fn create_branch(
+        &self,
+        repository: &Repository,
+        remote: &Remote,
+        branch: &str,
+        identity: &Identity,
+        time: jiff::Timestamp,
+        cancel: &CancellationToken,
+    ) -> Result<String, GitError> {
+        let _turn = self.turn("making a branch", cancel).await?;
+        let bounds = self.bounds(cancel);
+        let (repository, remote, branch, identity) =
+            (repository.clone(), remote.clone(), branch.to_owned(), identity.clone());
+        blocking("making a branch", move || {
+            push::create_branch(&repository, &remote, &branch, &identity, time, &bounds)
+        })
+        .await
+    }
+
+    /// The checkout below `git_dir` that a path of the working directory
+    /// belongs to: see [`Repository::checkout_at`].
+    ///
+    /// # Errors
+    /// Clones that cannot be read.
+    pub async fn checkout_at(
+        &self,
+        git_dir: &Path,
+        path: &str,
+    ) -> Result<Option<Checkout>, GitError> {
+        let (git_dir, path) = (git_dir.to_owned(), path.to_owned());
+        blocking("finding a checkout", move || Repository::checkout_at(&git_dir, &path)).await
+    }
+
+    /// Commits what changed in a checkout; `None` where nothing did.
+    ///
+    /// # Errors
+    /// As [`Checkout::commit`].
+    pub async fn commit(
+        &self,
+        checkout: &Checkout,
+        request: CommitRequest,
+    ) -> Result<Option<String>, GitError> {
+        let checkout = checkout.clone();
+        blocking("committing", move || checkout.commit(&request)).await
+    }
+
+    /// Pushes a checkout's commits to a branch: one attempt, with the
+    /// process's other pushes to that branch kept waiting.
+    ///
+    /// # Errors
+    /// [`GitError::NonFastForward`] where another writer was faster (try
+    /// again), [`GitError::MergeConflict`], [`GitError::Rejected`],
+    /// authentication, network.
+    pub async fn push(
+        &self,
+        checkout: &Checkout,
+        remote: &Remote,
+        request: PushRequest,
+        cancel: &CancellationToken,
+    ) -> Result<Pushed, GitError> {
+        let lock = self.branch_lock(remote.url(), &request.target);
+        let _alone = tokio::select! {
+            alone = lock.lock_owned() => alone,
+            () = cancel.cancelled() => {
+                return Err(GitError::Cancelled { doing: "pushing".to_owned() });
+            }
+        };
+        let _turn = self.turn("pushing", cancel).await?;
+        let bounds = self.bounds(cancel);
+        let (checkout, remote) = (checkout.clone(), remote.clone());
+        blocking("pushing", move || push::push_branch(&checkout, &remote, &request, &bounds)).await
+    }
+
+    /// Pushes a tag of a checkout's clone.
+    ///
+    /// # Errors
+    /// A tag that is not there, or that names something else at the server.
+    pub async fn push_tag(
+        &self,
+        checkout: &Checkout,
+        remote: &Remote,
+        tag: &str,
+        cancel: &CancellationToken,
+    ) -> Result<Pushed, GitError> {
+        let _turn = self.turn("pushing", cancel).await?;
+        let bounds = self.bounds(cancel);
+        let (checkout, remote, tag) = (checkout.clone(), remote.clone(), tag.to_owned());
+        blocking("pushing", move || push::push_tag(&checkout, &remote, &tag, &bounds)).await
+    }
+
+    fn branch_lock(&self, url: &str, branch: &str) -> Arc<BranchLock> {
+        let mut branches = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        branches.retain(|_, lock| lock.strong_count() > 0);
+        let key = (url.to_owned(), branch.to_owned());
+        if let Some(lock) = branches.get(&key).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::new(BranchLock::default());
+        branches.insert(key, Arc::downgrade(&lock));
+        lock
+    }
+}
+
+/// Runs something on the blocking pool. A panic in there is an error of the
+/// one who asked, and of nobody else.
+async fn blocking<T: Send + 'static>(
+    doing: &str,
+    work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
+) -> Result<T, GitError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => {
+            Err(GitError::Internal { doing: doing.to_owned(), message: error.to_string() })
+        }
+    }
+}
