@@ -1,0 +1,85 @@
+//! The rewritings of the reference that can be seen in results
+//! (`expressions` 6.3): truth values that are written are folded away, and
+//! what reads a `filter` reads its elements directly.
+
+use crate::ast::{Ast, BinaryOp, Id, Node, PredicateCall, PredicateKind, UnaryOp};
+use crate::value::Value;
+
+enum Change {
+    /// Becomes a constant.
+    To(Value),
+    /// Becomes what another node is.
+    As(Id),
+    /// Becomes another call.
+    Call(PredicateCall),
+}
+
+/// Rewrites in one pass: children come before their parents.
+pub(crate) fn fold(ast: &mut Ast) {
+    for id in 0..ast.nodes.len() {
+        let Some(change) = ast.nodes.get(id).and_then(|node| change(ast, node)) else { continue };
+        let (node, position) = match change {
+            Change::To(value) => (Node::Constant(value), None),
+            Change::As(other) => {
+                (ast.node(other).clone(), ast.positions.get(other as usize).copied())
+            }
+            Change::Call(call) => (Node::Predicate(call), None),
+        };
+        if let Some(slot) = ast.nodes.get_mut(id) {
+            *slot = node;
+        }
+        if let (Some(slot), Some(position)) = (ast.positions.get_mut(id), position) {
+            *slot = position;
+        }
+    }
+}
+
+fn truth(ast: &Ast, id: Id) -> Option<bool> {
+    match ast.node(id) {
+        Node::Constant(Value::Bool(b)) => Some(*b),
+        _ => None,
+    }
+}
+
+fn filter(ast: &Ast, id: Id) -> Option<PredicateCall> {
+    match ast.node(id) {
+        Node::Predicate(call) if call.kind == PredicateKind::Filter && call.mapped.is_none() => {
+            Some(*call)
+        }
+        _ => None,
+    }
+}
+
+fn change(ast: &Ast, node: &Node) -> Option<Change> {
+    match node {
+        Node::Unary(UnaryOp::Not, a) => truth(ast, *a).map(|b| Change::To(Value::Bool(!b))),
+        Node::Binary(BinaryOp::And, a, b) => match (truth(ast, *a), truth(ast, *b)) {
+            (Some(true), _) => Some(Change::As(*b)),
+            (_, Some(true)) => Some(Change::As(*a)),
+            (Some(false), _) | (_, Some(false)) => Some(Change::To(Value::Bool(false))),
+            _ => None,
+        },
+        Node::Binary(BinaryOp::Or, a, b) => match (truth(ast, *a), truth(ast, *b)) {
+            (Some(false), _) => Some(Change::As(*b)),
+            (_, Some(false)) => Some(Change::As(*a)),
+            (Some(true), _) | (_, Some(true)) => Some(Change::To(Value::Bool(true))),
+            _ => None,
+        },
+        Node::Predicate(call) if call.kind == PredicateKind::Map => {
+            let inner = filter(ast, call.collection)?;
+            Some(Change::Call(PredicateCall { mapped: call.predicate, ..inner }))
+        }
+        Node::Builtin { index, arguments } => {
+            let &[one] = ast.list(*arguments) else { return None };
+            let inner = filter(ast, one)?;
+            let kind = match crate::builtins::name(*index) {
+                "len" => PredicateKind::Count,
+                "first" => PredicateKind::Find,
+                "last" => PredicateKind::FindLast,
+                _ => return None,
+            };
+            Some(Change::Call(PredicateCall { kind, ..inner }))
+        }
+        _ => None,
+    }
+}
