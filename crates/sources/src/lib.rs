@@ -1,1 +1,13 @@
-//! What exists outside: image registries, chart repositories and git history.
+//! What exists outside: image registries, and how a subscription chooses among
+//! what they hold.
+//!
+//! * [`semver`]: versions and constraints as Masterminds' semver reads them.
+//! * [`registry`]: the client of image registries, one for the process.
+//!
+//! Git and chart subscriptions get a module each beside these.
+
+mod error;
+pub mod registry;
+pub mod semver;
+
+pub use error::{Error, ErrorClass};
