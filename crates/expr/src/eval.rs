@@ -310,8 +310,12 @@ impl Machine<'_> {
     fn undefined(&self, name: &str) -> String {
         let mut known: Vec<&str> = self.env.variables().map(|(name, _)| name).collect();
         known.extend(self.env.functions().map(Function::name));
-        known.extend(self.functions.iter().map(Function::name));
-        known.extend(crate::builtins::names());
+        for function in self.functions {
+            known.push(function.name());
+        }
+        for builtin in crate::builtins::names() {
+            known.push(builtin);
+        }
         if let Some(near) = nearest(name, known.iter().copied()) {
             let call = match self.env.function(near) {
                 Some(function) => function.signature(),
