@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::promotion::argocd::application::Application;
 use ::promotion::argocd::authorization;
+use ::promotion::argocd::freshness::Settled;
 use kube::Client;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::events::{self, EventTask, Events};
 use crate::metrics::Metrics;
-use crate::store::{Index, Key, Store};
+use crate::store::{Change, Index, Key, Store};
 use crate::watch;
 
 /// Index of Freight: under its Warehouse.
@@ -172,6 +173,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// What the process knows of the cluster.
     pub stores: Stores,
+    /// Which Applications have changed since their operation ended.
+    pub settled: Arc<Settled>,
     /// Sends Kubernetes Events.
     pub events: Events,
     /// Counts.
@@ -198,6 +201,7 @@ impl Context {
             settings,
             clock: Arc::new(SystemClock),
             stores: Stores::new(),
+            settled: Arc::default(),
             events,
             metrics,
             warehouse,
@@ -260,6 +264,11 @@ impl Context {
             self.stores.applications.set_unavailable();
             return;
         }
+        let settled = Arc::clone(&self.settled);
+        self.stores.applications.subscribe(move |change| match change {
+            Change::Added(app) | Change::Updated { new: app, .. } => settled.observe(app),
+            Change::Deleted(app) => settled.forget(app.namespace(), app.name()),
+        });
         let context = Arc::clone(self);
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
@@ -284,8 +293,15 @@ where
     (Api::all(client.clone()), K::kind(&()).into_owned())
 }
 
+impl Default for Stores {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Stores {
-    fn new() -> Self {
+    /// Empty stores with their indexes.
+    pub fn new() -> Self {
         Self {
             projects: Store::new(Vec::new()),
             project_configs: Store::new(Vec::new()),

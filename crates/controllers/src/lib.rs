@@ -11,6 +11,7 @@
 //! defaults are the same pure functions, called here again.
 
 pub mod clock;
+pub mod condition;
 pub mod context;
 pub mod error;
 pub mod events;
@@ -72,7 +73,11 @@ fn supervise<F, Run>(
             if shutdown.is_cancelled() {
                 return;
             }
-            tracing::error!(controller = name, panicked = ended.is_err(), "ended early; restarting");
+            tracing::error!(
+                controller = name,
+                panicked = ended.is_err(),
+                "ended early; restarting"
+            );
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}

@@ -1,0 +1,43 @@
+//! What Events say about Freight (`projects` 12.3).
+
+use std::collections::BTreeMap;
+
+use api::Freight;
+use kube::ResourceExt;
+use serde::Serialize;
+
+/// The facts about `freight` and the Stage that an Event concerns, by name
+/// without the Event annotations' prefix. `stage` is empty for Events that
+/// concern none.
+pub fn facts(freight: &Freight, stage: &str) -> BTreeMap<&'static str, String> {
+    let mut facts = BTreeMap::from([
+        ("project", freight.namespace().unwrap_or_default()),
+        ("stage-name", stage.to_owned()),
+        ("freight-name", freight.name_any()),
+    ]);
+    if let Some(at) = freight.effective_discovered_at() {
+        facts.insert("freight-create-time", crate::clock::whole_seconds(at).to_string());
+    }
+    if !freight.alias.is_empty() {
+        facts.insert("freight-alias", freight.alias.clone());
+    }
+    if !freight.origin.name.is_empty() {
+        facts.insert("freight-warehouse-name", freight.origin.name.clone());
+    }
+    list(&mut facts, "freight-commits", &freight.commits);
+    list(&mut facts, "freight-images", &freight.images);
+    list(&mut facts, "freight-charts", &freight.charts);
+    list(&mut facts, "freight-artifacts", &freight.artifacts);
+    facts
+}
+
+fn list<T: Serialize>(facts: &mut BTreeMap<&'static str, String>, name: &'static str, items: &[T]) {
+    if items.is_empty() {
+        return;
+    }
+    if let Ok(text) = serde_json::to_string(items) {
+        // As Go writes JSON (`api` 1 rule 8).
+        let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+        facts.insert(name, text);
+    }
+}
