@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let row: Json = serde_json::from_str(line)?;
         let source = row["expr"].as_str().ok_or("a row without expr")?;
         total += 1;
-        let found = match std::panic::catch_unwind(|| outcome(source, &env)) {
+        let found = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            outcome(source, &env)
+        })) {
             Ok(found) => found,
             Err(_) => {
                 panics += 1;
@@ -46,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for (cause, rows) in &causes {
         println!("{} x {cause}", rows.len());
-        for row in rows.iter().take(15) {
+        for row in rows.iter().take(400) {
             println!("    {row}");
         }
     }

@@ -40,19 +40,28 @@ impl Type {
 /// Checks every node that the reference checks.
 pub(crate) fn check(ast: &Ast) -> Result<(), Error> {
     let mut types: Vec<Type> = Vec::with_capacity(ast.nodes.len());
-    for (id, node) in ast.nodes.iter().enumerate() {
+    let mut failures: Vec<(Id, Error)> = Vec::new();
+    for (id, node) in (0..).zip(&ast.nodes) {
         let outcome = type_of(ast, &types, node);
         types.push(*outcome.as_ref().unwrap_or(&Type::Unknown));
         if let Err(error) = outcome {
-            let id = Id::try_from(id).unwrap_or(Id::MAX);
-            if ast.unchecked.iter().any(|(from, to)| (*from..*to).contains(&id)) {
-                continue;
-            }
-            let start = ast.positions.get(id as usize).copied().unwrap_or(0);
-            return Err(error.at(Span { start, end: start + 1 }, &ast.source));
+            failures.push((id, error));
+        }
+        // Bounds of a slice of something unknown are not looked at.
+        if let Node::Slice { object, .. } = node
+            && types.get(*object as usize) == Some(&Type::Unknown)
+        {
+            failures.retain(|(failed, _)| failed <= object);
         }
     }
-    Ok(())
+    let checked = |id: Id| !ast.unchecked.iter().any(|(from, to)| (*from..*to).contains(&id));
+    match failures.into_iter().find(|(id, _)| checked(*id)) {
+        Some((id, error)) => {
+            let start = ast.positions.get(id as usize).copied().unwrap_or(0);
+            Err(error.at(Span { start, end: start + 1 }, &ast.source))
+        }
+        None => Ok(()),
+    }
 }
 
 fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
@@ -141,6 +150,10 @@ fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
             return Err(Error::compile(format!("cannot redeclare variable {}", ast.text(*name))));
         }
         Node::Let { body, .. } => of(*body),
+        Node::Builtin { index, arguments } => {
+            crate::builtins::check_arity(*index, arguments.len as usize)?;
+            Type::Unknown
+        }
         Node::Predicate(call) => {
             if call.predicate.is_some_and(|id| of(id) == Type::Nil) {
                 return Err(Error::compile(
@@ -161,7 +174,8 @@ fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
                 | PredicateKind::Any
                 | PredicateKind::One => Type::Bool,
                 PredicateKind::Count => Type::Int,
-                PredicateKind::Filter | PredicateKind::Map | PredicateKind::SortBy => Type::Array,
+                PredicateKind::Filter | PredicateKind::Map => Type::Array,
+                PredicateKind::SortBy => collection,
                 PredicateKind::GroupBy => Type::Map,
                 _ => Type::Unknown,
             }

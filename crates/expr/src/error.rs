@@ -103,12 +103,6 @@ impl Error {
         self
     }
 
-    #[must_use]
-    pub(crate) fn prefixed(mut self, prefix: &str) -> Self {
-        self.0.message.insert_str(0, prefix);
-        self
-    }
-
     /// In which phase it failed.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -1,7 +1,5 @@
 //! The evaluator: walks the nodes, within a budget.
 
-use std::sync::Arc;
-
 use crate::ast::{Ast, BinaryOp, Id, List, Node, Pointer, Text, UnaryOp};
 use crate::budget::Budget;
 use crate::env::Env;
@@ -127,7 +125,8 @@ impl Machine<'_> {
                 return Err(self.locate(ops::not_a(&name, "string"), *key));
             };
             let value = self.eval(*value)?;
-            map.insert(name, value);
+            // Of a key that is written twice the reference keeps the first.
+            map.insert_new(name, value);
         }
         self.budget.grow(ids.len() / 2)?;
         Ok(map.into())
@@ -436,10 +435,4 @@ fn text_test(left: &Value, right: &Value, test: fn(&str, &str) -> bool) -> Outco
         return Ok(Value::Bool(false));
     }
     Ok(Value::Bool(test(ops::to_str(left)?, ops::to_str(right)?)))
-}
-
-/// An empty list, shared.
-pub(crate) fn empty_array() -> Value {
-    static EMPTY: std::sync::LazyLock<Arc<Vec<Value>>> = std::sync::LazyLock::new(Arc::default);
-    Value::Array(EMPTY.clone())
 }

@@ -12,6 +12,8 @@ enum Change {
     As(Id),
     /// Becomes another call.
     Call(PredicateCall),
+    /// Becomes a filter by two predicates.
+    Both(PredicateCall, Id),
 }
 
 /// Rewrites in one pass: children come before their parents.
@@ -24,12 +26,31 @@ pub(crate) fn fold(ast: &mut Ast) {
                 (ast.node(other).clone(), ast.positions.get(other as usize).copied())
             }
             Change::Call(call) => (Node::Predicate(call), None),
+            Change::Both(call, second) => {
+                let predicate = call.predicate.map(|first| both(ast, first, second));
+                (Node::Predicate(PredicateCall { predicate, ..call }), None)
+            }
         };
         if let Some(slot) = ast.nodes.get_mut(id) {
             *slot = node;
         }
         if let (Some(slot), Some(position)) = (ast.positions.get_mut(id), position) {
             *slot = position;
+        }
+    }
+}
+
+/// A node that is `first && second`, folded.
+fn both(ast: &mut Ast, first: Id, second: Id) -> Id {
+    match (truth(ast, first), truth(ast, second)) {
+        (Some(true), _) | (_, Some(false)) => second,
+        (_, Some(true)) | (Some(false), _) => first,
+        _ => {
+            let id = Id::try_from(ast.nodes.len()).unwrap_or(Id::MAX);
+            let position = ast.positions.get(second as usize).copied().unwrap_or(0);
+            ast.nodes.push(Node::Binary(BinaryOp::And, first, second));
+            ast.positions.push(position);
+            id
         }
     }
 }
@@ -68,6 +89,9 @@ fn change(ast: &Ast, node: &Node) -> Option<Change> {
         Node::Predicate(call) if call.kind == PredicateKind::Map => {
             let inner = filter(ast, call.collection)?;
             Some(Change::Call(PredicateCall { mapped: call.predicate, ..inner }))
+        }
+        Node::Predicate(call) if call.kind == PredicateKind::Filter && call.mapped.is_none() => {
+            Some(Change::Both(filter(ast, call.collection)?, call.predicate?))
         }
         Node::Builtin { index, arguments } => {
             let &[one] = ast.list(*arguments) else { return None };

@@ -131,8 +131,9 @@ impl<'a> Lexer<'a> {
 
     /// The next token.
     pub(crate) fn next(&mut self) -> Result<Token<'a>, Error> {
-        let after_hash = std::mem::take(&mut self.after_hash);
-        if !(after_hash && self.rest().chars().next().is_some_and(starts_name)) {
+        let after_hash = std::mem::take(&mut self.after_hash)
+            && self.rest().chars().next().is_some_and(starts_name);
+        if !after_hash {
             self.skip_space()?;
         }
         let Some(first) = self.rest().chars().next() else {

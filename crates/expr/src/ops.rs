@@ -275,12 +275,18 @@ pub(crate) fn negate(a: &Value) -> Outcome {
     }
 }
 
-/// A whole number for an index or a range: floats are truncated.
+/// A float as a whole number, cut; what 64 bits cannot hold (NaN too) is the
+/// least number, as the reference's processor has it.
 #[allow(clippy::cast_possible_truncation)]
+pub(crate) fn truncate(f: f64) -> i64 {
+    if f.is_nan() || f >= 9_223_372_036_854_775_808.0 { i64::MIN } else { f as i64 }
+}
+
+/// A whole number for an index or a range: floats are truncated.
 pub(crate) fn to_int(value: &Value) -> Result<i64, Error> {
     match number(value) {
         Some(Number::Int(i)) => Ok(i),
-        Some(Number::Float(f)) => Ok(f as i64),
+        Some(Number::Float(f)) => Ok(truncate(f)),
         None => match value {
             Value::Duration(d) => Ok(*d),
             _ => Err(Error::run(format!("invalid operation: int({})", value.go_type()))),

@@ -570,8 +570,6 @@ impl<'a> Parser<'a> {
         let before = Id::try_from(self.nodes.len()).unwrap_or(Id::MAX);
         let arguments = self.arguments(first)?;
         if let Some(index) = crate::builtins::index(name.text) {
-            crate::builtins::check_arity(index, arguments.len as usize)
-                .map_err(|e| e.at(Span { start: name.start, end: name.end() }, self.source))?;
             return self.add(Node::Builtin { index, arguments }, name.start);
         }
         let local = self.slot(name.text);
@@ -678,6 +676,7 @@ impl<'a> Parser<'a> {
 
     fn bracket(&mut self, object: Id, optional: bool) -> Outcome<Id> {
         let position = self.current.start;
+        let before = Id::try_from(self.nodes.len()).unwrap_or(Id::MAX);
         self.expect(Kind::Bracket, "[")?;
         if self.take(Kind::Operator, ":")? {
             let to = if self.is(Kind::Bracket, "]") { None } else { Some(self.expression(0)?) };
@@ -692,6 +691,9 @@ impl<'a> Parser<'a> {
         }
         self.expect(Kind::Bracket, "]")?;
         let node = self.add(Node::Index { object, key, optional }, position)?;
+        if matches!(self.nodes.get(object as usize), Some(Node::Environment)) {
+            self.unchecked.push((before, node));
+        }
         if optional { self.add(Node::Chain(node), position) } else { Ok(node) }
     }
 }

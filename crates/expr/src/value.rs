@@ -86,6 +86,11 @@ impl Map {
         self.entries.insert(key.into(), value.into());
     }
 
+    /// Adds an entry unless there is one with that key.
+    pub(crate) fn insert_new(&mut self, key: Arc<str>, value: Value) {
+        self.entries.entry(key).or_insert(value);
+    }
+
     /// Removes an entry.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         self.entries.remove(key)

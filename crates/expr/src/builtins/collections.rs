@@ -242,6 +242,9 @@ fn concat(args: &[Value], budget: &mut Budget) -> Outcome {
         budget.grow(items.len())?;
         all.extend(items);
     }
+    if all.is_empty() {
+        return Ok(Value::NilArray);
+    }
     Ok(all.into())
 }
 
@@ -272,7 +275,7 @@ fn sort(args: &[Value], budget: &mut Budget) -> Outcome {
     };
     let Value::Array(items) = argument(args, 0) else {
         // The reference sorts only lists; anything else it takes for none.
-        return Ok(crate::eval::empty_array());
+        return Ok(Value::NilArray);
     };
     budget.grow(items.len())?;
     predicate::sort(items.as_ref().clone(), |v| v, descending).map(Value::from)

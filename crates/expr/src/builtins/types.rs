@@ -72,11 +72,10 @@ fn type_of(args: &[Value], _: &mut Budget) -> Outcome {
     Ok(argument(args, 0).type_name().into())
 }
 
-#[allow(clippy::cast_possible_truncation)]
 fn int(args: &[Value], _: &mut Budget) -> Outcome {
     let value = argument(args, 0);
     match value {
-        Value::Float(f) => Ok(Value::Int(*f as i64)),
+        Value::Float(f) => Ok(Value::Int(ops::truncate(*f))),
         Value::String(s) => {
             let digits = s.strip_prefix(['+', '-']).unwrap_or(s);
             if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
