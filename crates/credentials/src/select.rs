@@ -17,9 +17,9 @@ pub fn forbidden_over_http(repo_url: &str, allow_http: bool) -> bool {
 /// The URL in the form in which URLs of this kind are compared.
 pub fn normalize(kind: CredentialKind, repo_url: &str) -> String {
     match kind {
-        CredentialKind::Git => repo_url.trim().trim_end_matches(".git").to_lowercase(),
-        CredentialKind::Image => repo_url.trim().trim_end_matches(".git").to_lowercase(),
-        CredentialKind::Helm => repo_url.trim().trim_end_matches(".git").to_lowercase(),
+        CredentialKind::Git => api::urls::normalize_git(repo_url),
+        CredentialKind::Image => api::urls::normalize_image(repo_url),
+        CredentialKind::Helm => api::urls::normalize_chart(repo_url),
     }
 }
 
