@@ -12,3 +12,47 @@ pub const STAGE: &str = "kargo.akuity.io/stage";
 pub const FREIGHT_COLLECTION: &str = "kargo.akuity.io/freight-collection";
 /// What kind of credential a Secret holds.
 pub const CRED_TYPE: &str = "kargo.akuity.io/cred-type";
+
+/// A value that fits a label, 63 bytes at most: a longer one is cut, and told
+/// from others by a hash (`api` 7.18).
+pub fn shorten(value: &str) -> String {
+    shorten_to(value, 63)
+}
+
+pub(crate) fn shorten_to(value: &str, longest: usize) -> String {
+    use sha2::{Digest, Sha256};
+    if value.len() <= longest {
+        return value.to_owned();
+    }
+    let hash = hex::encode(Sha256::digest(value.as_bytes()));
+    let mut at = longest - 9;
+    while !value.is_char_boundary(at) {
+        at -= 1;
+    }
+    format!("{}-{}", value[..at].trim_end_matches('-'), &hash[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shorten;
+
+    #[test]
+    fn long_values_are_cut_and_hashed() {
+        let long = "this-is-a-long-stage-name-that-does-not-fit-in-a-kubernetes-label-value-at-all";
+        let cases = [
+            (
+                long.to_owned(),
+                "this-is-a-long-stage-name-that-does-not-fit-in-a-kuber-bed188a5".to_owned(),
+            ),
+            ("a".repeat(64), format!("{}-ffe054fe", "a".repeat(54))),
+            (
+                format!("{}-{}", "a".repeat(53), "b".repeat(20)),
+                format!("{}-af3ec493", "a".repeat(53)),
+            ),
+            ("short".to_owned(), "short".to_owned()),
+        ];
+        for (value, shortened) in cases {
+            assert_eq!(shorten(&value), shortened);
+        }
+    }
+}

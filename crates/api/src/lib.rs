@@ -3,32 +3,45 @@
 //!
 //! One file a kind; what kinds share stands in files of its own.
 
+mod argocd_context;
 mod artifacts;
+pub mod availability;
+pub mod candidates;
 mod cluster_config;
 mod cluster_promotion_task;
+pub mod collections;
+pub mod conditions;
 pub mod crd;
 mod duration;
 mod enums;
 mod freight;
+mod freight_id;
 mod health;
 mod kind;
+pub mod names;
+pub mod policy;
 mod project;
 mod project_config;
 mod promotion;
 mod promotion_request;
 mod promotion_task;
+pub mod promotions;
+pub mod requests;
 mod schema;
 mod selector_schema;
+pub mod soak;
 mod stage;
 mod step;
 mod subscription;
 mod target;
+pub mod urls;
 mod verification;
 mod warehouse;
 
 pub mod annotations;
 pub mod labels;
 
+pub use argocd_context::argocd_context;
 pub use artifacts::{
     ArtifactReference, Chart, FreightCollection, FreightOrigin, FreightReference, GitCommit, Image,
 };
@@ -37,6 +50,7 @@ pub use cluster_promotion_task::ClusterPromotionTask;
 pub use duration::{DurationError, GoDuration};
 pub use enums::{HealthState, PromotionPhase, PromotionStepStatus, VerificationPhase};
 pub use freight::{ApprovedStage, CurrentStage, Freight, FreightStatus, VerifiedStage};
+pub use freight_id::{freight_id, hashed_text};
 pub use health::{Health, HealthCheckStep};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use kind::{API_VERSION, CustomKind, GROUP, VERSION};
@@ -53,6 +67,7 @@ pub use promotion_request::{
     PromotionRequestSummary, TargetStatusReference,
 };
 pub use promotion_task::{PromotionTask, PromotionTaskSpec};
+pub use requests::{AbortRequest, VerificationRequest, go_json};
 pub use stage::{
     AnalysisRunArgument, AnalysisRunMetadata, AnalysisTemplateReference, AutoPromotionHold,
     AutoPromotionOptions, FreightRequest, FreightSources, NamedFreight, PromotionReference,
@@ -65,6 +80,7 @@ pub use subscription::{
     ImageSubscription, Subscription, SubscriptionError, SubscriptionKind, discovery_limit,
 };
 pub use target::{Target, TargetSpec, TargetStatus};
+pub use urls::{normalize_chart, normalize_git, normalize_image};
 pub use verification::{AnalysisRunReference, VerificationInfo};
 pub use warehouse::{
     ChartDiscoveryResult, DiscoveredArtifacts, DiscoveredCommit, DiscoveredImageReference,
@@ -81,3 +97,14 @@ pub fn crds()
 
 /// The finalizer by which controllers keep an object until they are done.
 pub const FINALIZER: &str = "kargo.akuity.io/finalizer";
+
+/// A name of a Kubernetes object, 253 bytes at most: a longer one is cut, and
+/// told from others by a hash (`api` 7.18).
+pub fn shorten_resource_name(name: &str) -> String {
+    labels::shorten_to(name, 253)
+}
+
+/// A random UUID (version 4), as verifications are known by.
+pub fn new_uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,390 @@
+//! One form for the many ways to write a repository's address (`api` 7.2).
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Drops what Go does not count as printable, then the blanks around.
+fn sanitise(text: &str) -> String {
+    let printable = |c: &char| {
+        *c == ' '
+            || !(c.is_control()
+                || c.is_whitespace()
+                || matches!(*c as u32,
+                    0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x180e | 0x200b..=0x200f
+                    | 0x202a..=0x202e | 0x2060..=0x206f | 0xe000..=0xf8ff | 0xfeff | 0xfff0..=0xfffb
+                    | 0xe0000..=0x10_ffff))
+    };
+    text.chars().filter(printable).collect::<String>().trim_matches(' ').to_owned()
+}
+
+/// A URL's parts as Go's parser tells them apart.
+struct Parts {
+    scheme: String,
+    user: Option<String>,
+    host: String,
+    path: String,
+    query: Option<String>,
+    fragment: Option<String>,
+    opaque: bool,
+}
+
+/// Whether every `%` is followed by two hexadecimal digits.
+fn escapes_fit(text: &str) -> bool {
+    text.split('%')
+        .skip(1)
+        .all(|t| t.len() >= 2 && t.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
+}
+
+/// A path with what URLs do not hold as it is percent-encoded, as Go does.
+fn encode_path(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    let bytes = path.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        let b = bytes[i];
+        let keep = b.is_ascii_alphanumeric()
+            || b"-_.~$&+,/:;=@!'()*[]".contains(&b)
+            || (b == b'%' && escapes_fit(path));
+        if keep {
+            encoded.push(b as char);
+        } else {
+            encoded.push_str(&format!("%{b:02X}"));
+        }
+        i += 1;
+    }
+    encoded
+}
+
+/// Reads a URL or a reference; none where Go's parser errs.
+fn parse(text: &str) -> Option<Parts> {
+    if text.chars().any(char::is_control) {
+        return None;
+    }
+    let (text, fragment) = match text.split_once('#') {
+        Some((before, fragment)) => (before, Some(fragment.to_owned())),
+        None => (text, None),
+    };
+    let mut scheme = String::new();
+    let mut rest = text;
+    if let Some((before, after)) = text.split_once(':') {
+        let valid = before.starts_with(|c: char| c.is_ascii_alphabetic())
+            && before.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        if valid {
+            scheme = before.to_ascii_lowercase();
+            rest = after;
+        } else if before.is_empty() || !before.contains('/') {
+            // A first segment with a colon is not a reference.
+            return None;
+        }
+    }
+    let (rest, query) = match rest.split_once('?') {
+        Some((before, query)) => (before, Some(query.to_owned())),
+        None => (rest, None),
+    };
+    let opaque = !scheme.is_empty() && !rest.starts_with('/');
+    let (mut user, mut host, mut path) = (None, String::new(), rest.to_owned());
+    if !opaque && let Some(after) = rest.strip_prefix("//") {
+        let at = after.find('/').unwrap_or(after.len());
+        let (authority, tail) = after.split_at(at);
+        path = tail.to_owned();
+        let address = match authority.rsplit_once('@') {
+            Some((userinfo, address)) => {
+                if !userinfo
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c))
+                {
+                    return None;
+                }
+                user = Some(userinfo.to_owned());
+                address
+            }
+            None => authority,
+        };
+        if address.chars().any(|c| c == ' ' || "<>\"^`{}|\\".contains(c)) {
+            return None;
+        }
+        if let Some((_, port)) = address.rsplit_once(':')
+            && !address.ends_with(']')
+            && !port.chars().all(|c| c.is_ascii_digit())
+        {
+            return None;
+        }
+        host = address.to_owned();
+    }
+    if !escapes_fit(&path) || !escapes_fit(&host) {
+        return None;
+    }
+    Some(Parts { scheme, user, host, path, query, fragment, opaque })
+}
+
+fn trim_repository(path: &str) -> &str {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.strip_suffix(".git").unwrap_or(path)
+}
+
+/// The one form of a Git repository's address: lower case, without
+/// credentials, without `/` and `.git` at the end, `git@host:path` as
+/// `ssh://`. What cannot be read is returned as it is.
+pub fn normalize_git(url: &str) -> String {
+    static SCP: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^((?:[\w-]+@)?[\w-]+(?:\.[\w-]+)*)(?::(.*))?$").ok());
+    let text = sanitise(&url.to_lowercase());
+    let web = text.starts_with("http://") || text.starts_with("https://");
+    if web || text.starts_with("ssh://") {
+        let Some(parts) = parse(&text) else { return url.to_owned() };
+        if parts.query.as_deref().is_some_and(|q| !q.is_empty()) {
+            return url.to_owned();
+        }
+        let user = match parts.user {
+            Some(user) if !web => format!("{user}@"),
+            _ => String::new(),
+        };
+        let path = encode_path(trim_repository(&parts.path));
+        let fragment = parts.fragment.map(|f| format!("#{f}")).unwrap_or_default();
+        return format!("{}://{user}{}{path}{fragment}", parts.scheme, parts.host);
+    }
+    let Some(found) = SCP.as_ref().and_then(|scp| scp.captures(&text)) else {
+        return url.to_owned();
+    };
+    let host = found.get(1).map_or("", |m| m.as_str());
+    let reference = found.get(2).map_or("", |m| m.as_str());
+    if reference.is_empty() {
+        return format!("ssh://{host}");
+    }
+    let Some(parts) = parse(reference) else { return url.to_owned() };
+    let path = trim_repository(&parts.path);
+    if parts.opaque || path.is_empty() {
+        return format!("ssh://{host}");
+    }
+    let query = parts.query.map(|q| format!("?{q}")).unwrap_or_default();
+    let fragment = parts.fragment.map(|f| format!("#{f}")).unwrap_or_default();
+    format!("ssh://{host}/{}{query}{fragment}", encode_path(path))
+}
+
+/// The one form of an image repository's address: without a tag, Docker Hub's
+/// without its host and `library/`. What cannot be read is returned as it is.
+pub fn normalize_image(url: &str) -> String {
+    image(&sanitise(&url.to_lowercase())).unwrap_or_else(|| url.to_owned())
+}
+
+fn image(text: &str) -> Option<String> {
+    let tag_fits = |t: &str| {
+        (1..=128).contains(&t.len())
+            && t.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+    };
+    let base = match text.rsplit_once(':') {
+        Some((base, tag)) if !tag.contains('/') && tag_fits(tag) && !base.contains('@') => base,
+        Some((_, tag)) if !tag.contains('/') && !text.contains('@') => return None,
+        _ => text,
+    };
+    let base = match base.split_once("@sha256:") {
+        Some((name, hex)) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => name,
+        Some(_) => return None,
+        None => base,
+    };
+    let (registry, repository) = match base.split_once('/') {
+        Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => (host, path),
+        _ => ("index.docker.io", base),
+    };
+    let host_fits = registry.split_once(':').map_or((registry, None), |(h, p)| (h, Some(p)));
+    if !host_fits.0.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        || host_fits.1.is_some_and(|p| p.is_empty() || !p.chars().all(|c| c.is_ascii_digit()))
+    {
+        return None;
+    }
+    if !(2..=255).contains(&repository.len())
+        || !repository
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-./".contains(c))
+    {
+        return None;
+    }
+    if matches!(registry, "docker.io" | "index.docker.io" | "registry-1.docker.io") {
+        let repository = repository.strip_prefix("library/").unwrap_or(repository);
+        return Some(repository.to_owned());
+    }
+    Some(format!("{registry}/{repository}"))
+}
+
+/// The one form of a chart repository's address. What cannot be read is
+/// returned as it is.
+pub fn normalize_chart(url: &str) -> String {
+    let text = sanitise(url);
+    if parse(&text).is_none() {
+        return url.to_owned();
+    }
+    let lower = text.to_lowercase();
+    let address = lower.strip_prefix("oci://").unwrap_or(&lower);
+    image(&sanitise(&address.to_lowercase())).unwrap_or_else(|| address.to_owned())
+}
+
+/// Joins with `/` and cleans the result by its text: no doubled slash, no `.`
+/// and `..`, none at the end.
+pub fn join_path(parts: &[&str]) -> String {
+    let joined = parts.iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("/");
+    if joined.is_empty() {
+        return String::new();
+    }
+    let rooted = joined.starts_with('/');
+    let mut kept: Vec<&str> = Vec::new();
+    for part in joined.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => match kept.last() {
+                Some(&last) if last != ".." => {
+                    kept.pop();
+                }
+                _ if rooted => {}
+                _ => kept.push(".."),
+            },
+            part => kept.push(part),
+        }
+    }
+    match (rooted, kept.is_empty()) {
+        (true, _) => format!("/{}", kept.join("/")),
+        (false, true) => ".".to_owned(),
+        (false, false) => kept.join("/"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_addresses() {
+        let cases = [
+            (
+                "api/git-url-G1",
+                "https://github.com/example/repo.git/",
+                "https://github.com/example/repo",
+            ),
+            (
+                "api/git-url-G2",
+                "https://foo:bar@localhost:8443/example/repo.git",
+                "https://localhost:8443/example/repo",
+            ),
+            ("api/git-url-G3", "https://github.com/", "https://github.com"),
+            (
+                "api/git-url-G4",
+                "ssh://git@localhost:2222/example/repo.git/",
+                "ssh://git@localhost:2222/example/repo",
+            ),
+            (
+                "api/git-url-G5",
+                "git@github.com:example/repo.git",
+                "ssh://git@github.com/example/repo",
+            ),
+            ("api/git-url-G6", "github.com:example/repo/", "ssh://github.com/example/repo"),
+            ("api/git-url-G7", "git.example.com", "ssh://git.example.com"),
+            ("api/git-url-G8", "https://not a url", "https://not a url"),
+            ("api/git-url-G8", "ssh://not a url", "ssh://not a url"),
+            (
+                "api/git-url-G8",
+                "http://github.com/example/repo?foo=bar",
+                "http://github.com/example/repo?foo=bar",
+            ),
+            (
+                "api/git-url-G8",
+                "ssh://github.com/example/repo?foo=bar",
+                "ssh://github.com/example/repo?foo=bar",
+            ),
+            ("api/git-url-G8", "not even remotely a url", "not even remotely a url"),
+            ("api/git-url-G8", "x@y@z:foo", "x@y@z:foo"),
+            ("api/git-url-G8", "/local/path", "/local/path"),
+            ("api/git-url-G9", "https://github.com/Ex/Repo.GIT", "https://github.com/ex/repo"),
+            ("api/git-url-G10", "https://github.com/e/r.git#frag", "https://github.com/e/r#frag"),
+            ("api/git-url-G11", "https://github.com/e/r//", "https://github.com/e/r/"),
+            ("api/git-url-G12", "https://github.com/e/r.git.git", "https://github.com/e/r.git"),
+            ("api/git-url-G13", "git@host:7999/path/repo.git", "ssh://git@host/7999/path/repo"),
+            ("api/git-url-G14", "git@host:/abs/repo.git", "ssh://git@host//abs/repo"),
+            ("api/git-url-G15", "git@github.com:", "ssh://git@github.com"),
+            ("api/git-url-G16", "Foo.Example.com:Bar", "ssh://foo.example.com/bar"),
+            (
+                "api/git-url-G17",
+                "\u{feff} https://example.com/\u{200b}repo ",
+                "https://example.com/repo",
+            ),
+            ("api/git-url-G18", "git@host:a/b?x=1", "ssh://git@host/a/b?x=1"),
+            ("api/git-url-G18", "git@host:a b/c.git", "ssh://git@host/a%20b/c"),
+            ("api/git-url-G18", "git@host:~u/r.git", "ssh://git@host/~u/r"),
+            ("api/git-url-G19", "host:7999:a/b", "host:7999:a/b"),
+            ("api/git-url-G19", "git@host:a%zz", "git@host:a%zz"),
+            ("api/git-url-G20", "host:foo:bar", "ssh://host"),
+            ("api/git-url-G21", "HTTPS://H/a b.git", "https://h/a%20b"),
+            ("api/git-url-G21", "https://h/é.git", "https://h/%C3%A9"),
+        ];
+        for (case, url, normal) in cases {
+            assert_eq!(normalize_git(url), normal, "{case}");
+        }
+    }
+
+    #[test]
+    fn image_addresses() {
+        let cases = [
+            ("api/image-url-I1", "index.docker.io/library/busybox", "busybox"),
+            ("api/image-url-I1", "docker.io/busybox", "busybox"),
+            ("api/image-url-I1", "library/busybox", "busybox"),
+            ("api/image-url-I1", "registry-1.docker.io/busybox", "busybox"),
+            ("api/image-url-I2", "docker.io/example/repo", "example/repo"),
+            ("api/image-url-I3", "ghcr.io/Foo/Bar", "ghcr.io/foo/bar"),
+            ("api/image-url-I4", "localhost:5000/foo", "localhost:5000/foo"),
+            ("api/image-url-I5", "ghcr.io/foo/bar:tag", "ghcr.io/foo/bar"),
+            ("api/image-url-I6", "ghcr.io/foo/bar@sha256:abc", "ghcr.io/foo/bar@sha256:abc"),
+            ("api/image-url-I7", "invalid url", "invalid url"),
+            ("api/image-url-I8", "docker.io/a", "docker.io/a"),
+            ("api/image-url-I8", "foo:", "foo:"),
+            ("api/image-url-I9", "library/library/x", "library/x"),
+        ];
+        for (case, url, normal) in cases {
+            assert_eq!(normalize_image(url), normal, "{case}");
+        }
+    }
+
+    #[test]
+    fn chart_addresses() {
+        let cases = [
+            ("api/chart-url-C1", "", "", ""),
+            ("api/chart-url-C2", " OCI://Repo ", "repo", ""),
+            (
+                "api/chart-url-C3",
+                "oci://registry-1.docker.io/bitnamicharts/nginx",
+                "bitnamicharts/nginx",
+                "",
+            ),
+            (
+                "api/chart-url-C4",
+                "https://charts.example.com",
+                "https://charts.example.com",
+                "https:/charts.example.com/c",
+            ),
+            (
+                "api/chart-url-C5",
+                "https://charts.example.com:8443",
+                "https://charts.example.com",
+                "",
+            ),
+            (
+                "api/chart-url-C6",
+                "https://charts.example.com:8443/foo",
+                "https://charts.example.com:8443/foo",
+                "https:/charts.example.com:8443/foo/c",
+            ),
+            (
+                "api/chart-url-C7",
+                "https://Charts.Example.com/Foo/",
+                "https://charts.example.com/foo/",
+                "https:/charts.example.com/foo/c",
+            ),
+            ("api/chart-url-C8", "oci://ghcr.io/foo/bar:1.0", "ghcr.io/foo/bar", ""),
+            ("api/chart-url-C9", "https://a b", "https://a b", ""),
+        ];
+        for (case, url, normal, joined) in cases {
+            assert_eq!(normalize_chart(url), normal, "{case}");
+            if !joined.is_empty() {
+                assert_eq!(join_path(&[&normalize_chart(url), "c"]), joined, "{case}");
+            }
+        }
+    }
+}
