@@ -1,6 +1,10 @@
 //! The promotion engine: what a Promotion's steps are, in which order they
 //! run, how they resume, and what they leave behind.
 //!
+//! * [`argocd`]: Applications, and what their state means.
+//! * [`git_access`]: how steps get at Git.
+//! * [`engine`]: runs the steps and resumes them.
+//! * [`build`], [`inflation`]: a Promotion from a Stage, tasks in place.
 //! * [`step`]: what a step is and what the engine hands to it.
 //! * [`steps`]: one file a step.
 //! * [`workdir`]: the directory a Promotion works in, and paths beneath it.
@@ -8,7 +12,11 @@
 //! It knows nothing of controllers: the engine runs the same in the
 //! controller, in tests and in a rehearsal.
 
+pub mod argocd;
+pub mod engine;
 pub mod error;
+pub mod inflation;
+pub mod git_access;
 pub mod step;
 pub mod steps;
 pub mod workdir;

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+pub use crate::argocd::ArgoCd;
+
 /// Everything outside that a step may use. `World::default()` has nothing.
 #[derive(Clone, Default)]
 pub struct World {
     /// The Argo CD cluster; absent where the integration is switched off.
-    pub argocd: Option<Arc<dyn crate::world::ArgoCd>>,
+    pub argocd: Option<Arc<dyn ArgoCd>>,
+    /// Git; absent where no step may use it.
+    pub git: Option<crate::git_access::GitAccess>,
+    /// Where credentials are looked up; without it access is anonymous.
+    pub credentials: Option<Arc<dyn credentials::CredentialStore>>,
 }
-
-/// Argo CD's Applications, as far as promotions use them
-/// (`steps-argocd` 2 and 3).
-pub trait ArgoCd: Send + Sync {}

@@ -1,4 +1,16 @@
 //! The step kinds, one file each. A file's doc comment is the user's
 //! reference: what the step does, its config, outputs, errors, an example.
 
+pub mod argocd_update;
+pub mod argocd_wait;
+mod commit_url;
+pub mod git_clone;
+pub mod git_commit;
+pub mod git_push;
 pub mod yaml_update;
+
+#[cfg(test)]
+mod argocd_testing;
+
+#[cfg(test)]
+mod git_tests;
