@@ -1,8 +1,9 @@
 //! Conditions as the controllers write them: short hand over the rules of
 //! `api` 6.1.
 
+use api::Condition;
+use api::conditions::NewCondition;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 /// Sets the condition of that type, with `generation` as its
 /// observedGeneration (0 for none).
@@ -15,13 +16,13 @@ pub fn set(
     generation: i64,
     now: Timestamp,
 ) {
-    let condition = api::Condition {
+    let condition = NewCondition {
         type_: type_.to_owned(),
         status: state.to_owned(),
         reason: reason.to_owned(),
         message: message.to_owned(),
         observed_generation: (generation != 0).then_some(generation),
-        last_transition_time: Time(now),
+        last_transition_time: None,
     };
     api::conditions::set(conditions, condition, now);
 }

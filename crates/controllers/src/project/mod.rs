@@ -23,7 +23,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;

@@ -24,7 +24,7 @@ pub fn collect(warehouses: &[Arc<Warehouse>], stages: &[Arc<Stage>]) -> ProjectS
             health: HealthStats { healthy: number(healthy_warehouses) },
         },
         stages: KindStats {
-            count: number(stages.iter().filter(|s| !s.is_control_flow()).count()),
+            count: number(stages.iter().filter(|s| !crate::stage::is_control_flow(s)).count()),
             health: HealthStats { healthy: number(healthy_stages) },
         },
     }

@@ -27,7 +27,7 @@ use crate::store::Key;
 /// What failed, after it was written to the status.
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let Some(stage) = context.stores.stages.get(key) else { return Ok(Outcome::Done) };
-    if !super::is_responsible(context, &stage) || !stage.is_control_flow() {
+    if !super::is_responsible(context, &stage) || !super::is_control_flow(&stage) {
         return Ok(Outcome::Done);
     }
     if stage.metadata.deletion_timestamp.is_some() {

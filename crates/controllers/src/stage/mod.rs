@@ -84,7 +84,7 @@ struct Queues {
 impl Queues {
     fn add(&self, stores: &Stores, key: Key) {
         match stores.stages.get(&key) {
-            Some(stage) if stage.is_control_flow() => self.control_flow.add(key),
+            Some(stage) if is_control_flow(&stage) => self.control_flow.add(key),
             Some(_) => self.regular.add(key),
             None => {}
         }
@@ -116,6 +116,11 @@ fn subscribe(context: &Arc<Context>, queues: &Queues) {
     wake!(cluster_promotion_tasks, |c: &Context, change| wakeups::of_cluster_task(
         change, &c.stores
     ));
+}
+
+/// Whether the Stage only passes Freight on: it has no steps (`stages` 1.1).
+pub fn is_control_flow(stage: &Stage) -> bool {
+    stage.spec.promotion_template.as_ref().is_none_or(|t| t.spec.steps.is_empty())
 }
 
 /// Whether this process serves the Stage.
@@ -156,7 +161,7 @@ fn available(stores: &Stores, stage: &Stage, now: Timestamp) -> Result<Vec<Arc<F
         }
         freight.extend(stores.freight.by(crate::context::BY_WAREHOUSE, &warehouse));
     }
-    api::availability::list(stage, &freight, now)
+    Ok(api::availability::list(stage, &freight, now))
 }
 
 /// The Promotion of `freight` to the Stage, complete: without admission

@@ -43,7 +43,7 @@ const NOT_OURS: [&str; 4] =
 /// The first sub-step's that failed, after it was written to the status.
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let Some(stage) = context.stores.stages.get(key) else { return Ok(Outcome::Done) };
-    if stage.is_control_flow() || !super::is_responsible(context, &stage) {
+    if super::is_control_flow(&stage) || !super::is_responsible(context, &stage) {
         return Ok(Outcome::Done);
     }
     if stage.metadata.deletion_timestamp.is_some() {

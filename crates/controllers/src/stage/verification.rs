@@ -47,7 +47,7 @@ pub fn verify(
         }
         Some(current)
             if !request(stage, api::annotations::REVERIFY)
-                .is_some_and(|r| r.for_id(&current.id)) =>
+                .is_some_and(|r| r.is_for(&current.id)) =>
         {
             None
         }
@@ -56,7 +56,9 @@ pub fn verify(
     };
     let ended = next.filter(|v| v.phase.is_terminal());
     if let Some(next) = &ended {
-        status.update_verification(next.clone());
+        if let Some(current) = status.current_collection_mut() {
+            current.record_verifications([next.clone()]);
+        }
     }
     recompute(status, generation, now);
     ended
@@ -81,7 +83,7 @@ fn begin(
     }
     let request = request(stage, api::annotations::REVERIFY);
     let actor = current
-        .and_then(|current| request.filter(|r| r.for_id(&current.id)))
+        .and_then(|current| request.filter(|r| r.is_for(&current.id)))
         .map(|r| r.actor)
         .unwrap_or_default();
     VerificationInfo {
@@ -96,7 +98,7 @@ fn begin(
 /// The end of a verification that another controller began with an
 /// AnalysisRun, which this one does not read (`stages` 12.3 and 12.4).
 fn without_rollouts(stage: &Stage, current: &VerificationInfo, now: Timestamp) -> VerificationInfo {
-    let abort = request(stage, api::annotations::ABORT).filter(|r| r.for_id(&current.id));
+    let abort = request(stage, api::annotations::ABORT).filter(|r| r.is_for(&current.id));
     let finish_time = Some(Time(whole_seconds(now)));
     let phase = VerificationPhase::Error;
     match abort {
