@@ -1,6 +1,7 @@
 //! What a step is, and what the engine hands to it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::schema;
 use crate::error::{ErrorClass, StepError};
 use crate::workdir::WorkDir;
 use crate::world::World;
@@ -203,27 +205,49 @@ pub trait Step: Send + Sync {
     async fn run(&self, context: &StepContext, world: &World) -> Result<StepResult, StepError>;
 }
 
-/// The step kinds that an engine knows, by name.
+/// The step kinds that an engine knows, by name. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Registry {
-    kinds: std::collections::BTreeMap<&'static str, Arc<dyn Step>>,
+    kinds: BTreeMap<&'static str, Kind>,
+}
+
+#[derive(Clone)]
+struct Kind {
+    step: Arc<dyn Step>,
+    /// Compiled when first used.
+    schema: Arc<OnceLock<Result<jsonschema::Validator, String>>>,
 }
 
 impl Registry {
     /// Adds a kind; one of the same name is replaced.
     #[must_use]
     pub fn with(mut self, step: impl Step + 'static) -> Self {
-        self.kinds.insert(step.kind(), Arc::new(step));
+        let name = step.kind();
+        self.kinds.insert(name, Kind { step: Arc::new(step), schema: Arc::default() });
         self
     }
 
     /// The kind of that name.
     pub fn get(&self, kind: &str) -> Option<&Arc<dyn Step>> {
-        self.kinds.get(kind)
+        self.kinds.get(kind).map(|k| &k.step)
     }
 
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.kinds.keys().copied()
+    }
+
+    /// What is wrong with a config of that kind, one line a problem; empty
+    /// when it fits (`promotions` 7.4).
+    ///
+    /// # Errors
+    /// The kind's own schema is wrong, which is a defect.
+    pub fn config_problems(&self, kind: &str, config: &Value) -> Result<Vec<String>, String> {
+        let Some(kind) = self.kinds.get(kind) else { return Ok(Vec::new()) };
+        kind.schema
+            .get_or_init(|| schema::compile(&kind.step.config_schema()))
+            .as_ref()
+            .map(|validator| schema::problems(validator, config))
+            .map_err(Clone::clone)
     }
 }
