@@ -81,6 +81,21 @@ impl Checkout {
         self.head_id(&self.git()?).map(|id| id.to_string())
     }
 
+    /// Whether a commit was made at that time, author and committer alike: our
+    /// own work of a step that started then.
+    ///
+    /// # Errors
+    /// No such commit.
+    pub fn made_at(&self, commit: &str, time: jiff::Timestamp) -> Result<bool, GitError> {
+        let repository = self.git()?;
+        let local = GitError::local("reading a commit");
+        let id = Oid::from_str(commit).map_err(&local)?;
+        let commit = repository.find_commit(id).map_err(&local)?;
+        let seconds = time.as_second();
+        Ok(commit.author().when().seconds() == seconds
+            && commit.committer().when().seconds() == seconds)
+    }
+
     pub(crate) fn head_id(&self, repository: &git2::Repository) -> Result<Oid, GitError> {
         let local = GitError::local("finding the last commit");
         repository.head().and_then(|h| h.peel_to_commit()).map(|c| c.id()).map_err(local)

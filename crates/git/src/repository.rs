@@ -398,3 +398,39 @@ fn check_sparse(patterns: &[String]) -> Result<(), GitError> {
     }
     Ok(())
 }
+
+/// The file in a clone that holds its URL as configured.
+const URL_FILE: &str = "configured-url";
+
+impl Repository {
+    /// Keeps the URL as it was configured, userinfo included, for the steps
+    /// after: they push with the same credentials where no Secret has others.
+    /// The file can be read by the owner alone and lies outside of what steps
+    /// see.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn remember_configured_url(&self, url: &str) -> Result<(), GitError> {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options
+            .open(self.dir.join(URL_FILE))
+            .and_then(|mut file| file.write_all(url.as_bytes()))
+            .map_err(GitError::io("keeping the URL of a clone"))
+    }
+
+    /// The URL as it was configured. It may hold a password: it is for
+    /// [`crate::Git::remote`] alone, never for messages.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn configured_url(&self) -> Result<String, GitError> {
+        match fs::read_to_string(self.dir.join(URL_FILE)) {
+            Ok(url) => Ok(url),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(self.about.url.clone()),
+            Err(e) => Err(GitError::io("reading the URL of a clone")(e)),
+        }
+    }
+}
