@@ -5,6 +5,7 @@
 //! * [`git_access`]: how steps get at Git.
 //! * [`engine`]: runs the steps and resumes them.
 //! * [`build`], [`inflation`]: a Promotion from a Stage, tasks in place.
+//! * [`functions`]: what expressions may call.
 //! * [`step`]: what a step is and what the engine hands to it.
 //! * [`steps`]: one file a step.
 //! * [`workdir`]: the directory a Promotion works in, and paths beneath it.
@@ -13,10 +14,12 @@
 //! controller, in tests and in a rehearsal.
 
 pub mod argocd;
+pub mod build;
 pub mod engine;
 pub mod error;
-pub mod inflation;
+pub mod functions;
 pub mod git_access;
+pub mod inflation;
 pub mod step;
 pub mod steps;
 pub mod workdir;
