@@ -22,41 +22,51 @@ pub enum ErrorClass {
     Internal,
 }
 
+/// A remote's answer that is no success.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{method} {url}: {status}{said}; {check}")]
+pub struct Refusal {
+    /// The request's method.
+    pub method: &'static str,
+    /// The address by its public name.
+    pub url: String,
+    /// For example `404 Not Found`.
+    pub status: String,
+    /// What the body said, `: CODE: message`; empty where it said nothing.
+    pub said: String,
+    /// What the user can check.
+    pub check: String,
+    /// What is to be done.
+    pub class: ErrorClass,
+}
+
+/// No answer of a remote: a name that does not resolve, a refused connection,
+/// a certificate, a timeout.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{method} {url}: no answer from {host}: {reason}; {check}")]
+pub struct Silence {
+    /// The request's method.
+    pub method: &'static str,
+    /// The address by its public name.
+    pub url: String,
+    /// The host that was asked, by its public name.
+    pub host: String,
+    /// What the network said.
+    pub reason: String,
+    /// What the user can check.
+    pub check: String,
+}
+
 /// An error of a source. The text names the repository by its public name,
 /// says what happened and ends with what to check.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A remote answered with a status that is no success.
-    #[error("{method} {url}: {status}{said}; {check}")]
-    Answer {
-        /// The request's method.
-        method: &'static str,
-        /// The address by its public name.
-        url: String,
-        /// For example `404 Not Found`.
-        status: String,
-        /// What the body said, `: CODE: message`; empty where it said nothing.
-        said: String,
-        /// What the user can check.
-        check: String,
-        /// What is to be done.
-        class: ErrorClass,
-    },
-    /// No answer: a name that does not resolve, a refused connection, a
-    /// certificate, a timeout.
-    #[error("{method} {url}: no answer from {host}: {reason}; {check}")]
-    NoAnswer {
-        /// The request's method.
-        method: &'static str,
-        /// The address by its public name.
-        url: String,
-        /// The host that was asked, by its public name.
-        host: String,
-        /// What the network said.
-        reason: String,
-        /// What the user can check.
-        check: String,
-    },
+    #[error(transparent)]
+    Answer(Box<Refusal>),
+    /// No answer.
+    #[error(transparent)]
+    NoAnswer(Box<Silence>),
     /// An answer that is not what the protocol says.
     #[error("{0}")]
     Unexpected(String),
@@ -77,9 +87,8 @@ impl Error {
     /// What is to be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Answer { class, .. } => *class,
-            Self::NoAnswer { .. } => ErrorClass::Transient,
-            Self::Unexpected(_) => ErrorClass::Transient,
+            Self::Answer(refusal) => refusal.class,
+            Self::NoAnswer(_) | Self::Unexpected(_) => ErrorClass::Transient,
             Self::Config(_) => ErrorClass::Config,
             Self::Within { source, .. } => source.class(),
         }

@@ -17,7 +17,7 @@ use super::address::Address;
 use super::auth::{AuthState, Challenge, Scheme, TokenAnswer};
 use super::limit::Limit;
 use super::mirror::Mirrors;
-use crate::error::{Error, ErrorClass};
+use crate::error::{Error, ErrorClass, Refusal, Silence};
 
 /// The largest manifest, and the largest image config.
 const LARGEST: usize = 8 * 1024 * 1024;
@@ -297,7 +297,7 @@ impl Repository {
         let answer = match self.ask(&ask).await {
             Ok((answer, _)) => answer,
             // Registries that do not know HEAD here.
-            Err(Error::Answer { status, .. }) if status.starts_with("405") => return Ok(None),
+            Err(Error::Answer(refusal)) if refusal.status.starts_with("405") => return Ok(None),
             Err(error) => return Err(error),
         };
         let digest = answer.headers.get(CONTENT_DIGEST).and_then(|v| v.to_str().ok());
@@ -650,17 +650,9 @@ impl Repository {
                 continue;
             }
             let said = self.said(response).await;
-            return match self.answer_error(ask, status, said, wait) {
-                Error::Answer { status, said, check, class, .. } => Err(Error::Answer {
-                    method: "GET",
-                    url: self.shown_realm(&url, base),
-                    status,
-                    said,
-                    check,
-                    class,
-                }),
-                other => Err(other),
-            };
+            let refusal = self.refusal(ask, status, said, wait);
+            let url = self.shown_realm(&url, base);
+            return Err(Error::Answer(Box::new(Refusal { method: "GET", url, ..refusal })));
         }
     }
 
@@ -734,7 +726,7 @@ impl Repository {
         let mirror = self.client.0.settings.mirrors.of(host);
         let at =
             mirror.map_or(String::new(), |_| " (through the mirror that is set for it)".to_owned());
-        Error::NoAnswer {
+        Error::NoAnswer(Box::new(Silence {
             method,
             url,
             host: format!("{host}{at}"),
@@ -742,7 +734,7 @@ impl Repository {
             check: format!(
                 "check that {host} is the right registry and that the controller can reach it (name, port, proxy, firewall, certificate)"
             ),
-        }
+        }))
     }
 
     fn answer_error(
@@ -752,6 +744,16 @@ impl Repository {
         said: String,
         wait: Option<Duration>,
     ) -> Error {
+        Error::Answer(Box::new(self.refusal(ask, status, said, wait)))
+    }
+
+    fn refusal(
+        &self,
+        ask: &Ask<'_>,
+        status: StatusCode,
+        said: String,
+        wait: Option<Duration>,
+    ) -> Refusal {
         let (registry, repository) = (self.address.registry(), self.address.repository());
         let (class, check) = match status.as_u16() {
             401 | 403 => (
@@ -803,7 +805,7 @@ impl Repository {
                 ),
             ),
         };
-        Error::Answer {
+        Refusal {
             method: method(&ask.method),
             url: self.public(&ask.path),
             status: status.to_string(),

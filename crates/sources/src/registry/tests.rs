@@ -4,7 +4,7 @@ use credentials::{Credential, CredentialKind, Login, Secret, SecretRef};
 use sandbox::registry::{Access, Fault, NewImage, Registry, RegistryOptions};
 
 use super::*;
-use crate::error::{Error, ErrorClass};
+use crate::error::ErrorClass;
 
 const PUBLIC: &str = "docker.io/owner/app";
 
@@ -183,8 +183,7 @@ async fn trouble_passes_and_pauses_are_kept() {
     });
     let before = registry.traffic().total();
     for _ in 0..2 {
-        let Error::Answer { class: ErrorClass::RateLimited { retry_after }, .. } =
-            repository.tags().await.unwrap_err()
+        let ErrorClass::RateLimited { retry_after } = repository.tags().await.unwrap_err().class()
         else {
             panic!("not told to wait");
         };

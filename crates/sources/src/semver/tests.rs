@@ -258,8 +258,10 @@ proptest! {
     /// No text makes the parsers panic.
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,40}") {
-        if let Ok(constraint) = Constraint::parse(&text) {
-            if let Some(version) = Version::parse("1.2.3-rc.1") { constraint.admits(&version); }
+        if let Ok(constraint) = Constraint::parse(&text)
+            && let Some(version) = Version::parse("1.2.3-rc.1")
+        {
+            constraint.admits(&version);
         }
         let _ = Version::parse_tag(&text, true);
     }

@@ -1,0 +1,389 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::ImageSubscription;
+use jiff::Timestamp;
+use sandbox::registry::{NewImage, Registry, RegistryOptions};
+use serde_json::{Value, json};
+
+use super::metadata::{Config, Entry, Index, Manifest, Metadata, Platform};
+use super::*;
+use crate::error::ErrorClass;
+use crate::registry::ClientSettings;
+
+const PUBLIC: &str = "docker.io/owner/app";
+
+fn subscription(fields: Value) -> ImageSubscription {
+    let mut all = json!({ "repoURL": PUBLIC });
+    for (key, value) in fields.as_object().expect("an object") {
+        all[key] = value.clone();
+    }
+    serde_json::from_value(all).expect("a subscription")
+}
+
+fn selected(fields: Value, tags: &[&str]) -> Vec<String> {
+    let selector = Selector::new(&subscription(fields)).expect("a selector");
+    selector.select(tags.iter().map(|t| (*t).to_owned()).collect()).0
+}
+
+#[test]
+fn tags_are_selected_as_the_strategy_says() {
+    for (id, fields, tags, expected) in [
+        (
+            "warehouses/6.3-1",
+            json!({}),
+            &["5.0.0", "0.0.1", "0.2.1", "0.1.1", "1.1.1", "7.0.6", "1.0.0", "1.0.2"][..],
+            &["7.0.6", "5.0.0", "1.1.1", "1.0.2", "1.0.0", "0.2.1", "0.1.1", "0.0.1"][..],
+        ),
+        (
+            "warehouses/6.3-2",
+            json!({"allowTagsRegexes": ["^v1\\."]}),
+            &["v1.0.0", "v2.0.0"],
+            &["v1.0.0"],
+        ),
+        ("warehouses/6.3-5", json!({"strictSemvers": true}), &["1.0", "1.0.0"], &["1.0.0"]),
+        ("unset is strict", json!({}), &["1.0"], &[]),
+        ("lenient", json!({"strictSemvers": false}), &["1.0", "x"], &["1.0"]),
+        (
+            "ignore wins",
+            json!({"allowTagsRegexes": ["1"], "ignoreTagsRegexes": ["^1"]}),
+            &["1.0.0"],
+            &[],
+        ),
+        ("constraint", json!({"constraint": "^1"}), &["1.2.3", "2.0.0"], &["1.2.3"]),
+        (
+            "lexical",
+            json!({"imageSelectionStrategy": "Lexical", "constraint": "unused"}),
+            &["a", "c", "b", "B"],
+            &["c", "b", "a", "B"],
+        ),
+        ("quoted", json!({"allowTagsRegexes": ["^\\Q1.0\\E"]}), &["1.0.0", "120.0.0"], &["1.0.0"]),
+    ] {
+        assert_eq!(selected(fields, tags), expected, "{id}");
+    }
+}
+
+#[test]
+fn what_was_dropped_is_told() {
+    let fields = json!({"constraint": "^1", "ignoreTagsRegexes": ["-debug$"]});
+    let selector = Selector::new(&subscription(fields)).expect("a selector");
+    let tags = ["latest", "1.0.0", "2.0.0", "1.1", "1.0.0-debug", "main"];
+    let (kept, report) = selector.select(tags.iter().map(|t| (*t).to_owned()).collect());
+    assert_eq!(kept, ["1.0.0"]);
+    assert_eq!(
+        report.to_string(),
+        "6 tags seen: 1 match ignoreTagsRegexes (for example \"1.0.0-debug\"), \
+         2 are no semantic version (for example \"latest\"), \
+         1 are versions but not of the form X.Y.Z (set strictSemvers: false to admit them) (for example \"1.1\"), \
+         1 do not meet the constraint \"^1\" (for example \"2.0.0\")"
+    );
+}
+
+#[test]
+fn what_cannot_be_selected_with() {
+    for (fields, expected) in [
+        (json!({"imageSelectionStrategy": "Newest"}), "error getting selector factory"),
+        (
+            json!({"platform": "linux"}),
+            "error building tag based selector: error building base selector: error parsing platform constraint \"linux\"",
+        ),
+        (
+            json!({"allowTagsRegexes": ["("]}),
+            "error building tag based selector: error compiling allow tags regex: error compiling regular expression \"(\": unclosed group",
+        ),
+        (
+            json!({"ignoreTagsRegexes": ["(?=a)"]}),
+            "error building tag based selector: error compiling ignore tags regex: error compiling regular expression \"(?=a)\": ",
+        ),
+        (
+            json!({"allowTags": "x"}),
+            "error building tag based selector: AllowTags is deprecated and unsupported as of v1.11.0; use AllowTagsRegexes instead",
+        ),
+        (
+            json!({"ignoreTags": ["x"]}),
+            "error building tag based selector: IgnoreTags is deprecated and unsupported as of v1.11.0; use IgnoreTagsRegexes instead",
+        ),
+        (
+            json!({"constraint": "latest"}),
+            "error parsing semver constraint \"latest\": improper constraint: latest",
+        ),
+        (json!({"imageSelectionStrategy": "Digest"}), "constraint must be set"),
+    ] {
+        let error = Selector::new(&subscription(fields.clone())).expect_err("refused");
+        assert!(error.to_string().starts_with(expected), "{fields}: {error}");
+        assert_eq!(error.class(), ErrorClass::Config);
+    }
+}
+
+fn annotations(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn built(manifest: &Value, config: &Value) -> Option<Timestamp> {
+    let manifest: Manifest = serde_json::from_value(manifest.clone()).expect("a manifest");
+    let config: Config = serde_json::from_value(config.clone()).expect("a config");
+    Metadata::image("sha256:0", &manifest, &config).created
+}
+
+fn at(month: &str) -> String {
+    format!("2023-{month}-01T00:00:00Z")
+}
+
+fn time(month: &str) -> Option<Timestamp> {
+    at(month).parse().ok()
+}
+
+#[test]
+fn when_an_image_was_built() {
+    const OCI: &str = "org.opencontainers.image.created";
+    const OLD: &str = "org.label-schema.build-date";
+    let labelled = |key: &str, month: &str, created: Option<&str>| {
+        let created = created.map_or("0001-01-01T00:00:00Z".to_owned(), at);
+        json!({"created": created, "config": {"Labels": {key: at(month)}}})
+    };
+    let none = json!({});
+    for (id, manifest, config, expected) in [
+        (
+            "warehouses/6.7-1",
+            json!({"annotations": {OCI: at("01")}}),
+            json!({"created": at("12")}),
+            time("01"),
+        ),
+        ("warehouses/6.7-2", none.clone(), labelled(OCI, "02", Some("01")), time("02")),
+        ("warehouses/6.7-3", none.clone(), labelled(OCI, "01", Some("12")), time("12")),
+        ("warehouses/6.7-4", none.clone(), labelled(OCI, "03", None), time("03")),
+        (
+            "warehouses/6.7-5",
+            json!({"annotations": {OCI: at("01"), OLD: at("05")}}),
+            none.clone(),
+            time("01"),
+        ),
+        (
+            "warehouses/6.7-6",
+            json!({"annotations": {OLD: at("01")}}),
+            labelled(OCI, "05", None),
+            time("01"),
+        ),
+        (
+            "warehouses/6.7-10",
+            json!({"annotations": {OCI: "yesterday", OLD: at("04")}}),
+            none.clone(),
+            time("04"),
+        ),
+        ("nothing", json!({"annotations": null}), json!({"config": null}), None),
+    ] {
+        assert_eq!(built(&manifest, &config), expected, "{id}");
+    }
+    let entry = |annotations: Value| -> Entry {
+        serde_json::from_value(json!({
+            "digest": "sha256:1", "platform": {"os": "linux", "architecture": "amd64"},
+            "annotations": annotations,
+        }))
+        .expect("an entry")
+    };
+    for (id, index, children, expected) in [
+        (
+            "warehouses/6.7-7",
+            json!({"annotations": {OCI: at("03")}}),
+            vec![(entry(json!({})), time("01"))],
+            time("03"),
+        ),
+        (
+            "warehouses/6.7-8",
+            json!({}),
+            vec![(entry(json!({OCI: at("02")})), time("01"))],
+            time("02"),
+        ),
+        (
+            "warehouses/6.7-9",
+            json!({}),
+            vec![(entry(json!({})), time("01")), (entry(json!(null)), time("04"))],
+            time("04"),
+        ),
+    ] {
+        let index: Index = serde_json::from_value(index).expect("an index");
+        assert_eq!(Metadata::index("sha256:0", &index, &children).created, expected, "{id}");
+    }
+}
+
+#[test]
+fn annotations_of_the_platform_overlay_the_index() {
+    let entry = |annotations: Value| -> Entry {
+        serde_json::from_value(json!({
+            "digest": "sha256:1", "platform": {"os": "linux", "architecture": "arm", "variant": "v7"},
+            "annotations": annotations,
+        }))
+        .expect("an entry")
+    };
+    let metadata = |base: Value, of_entry: Value| {
+        let index: Index = serde_json::from_value(json!({"annotations": base})).expect("an index");
+        Metadata::index("sha256:0", &index, &[(entry(of_entry), None)])
+    };
+    let platform = Platform::parse("linux/arm/v7");
+    let other = Platform::parse("linux/arm");
+    let base = json!({"k1": "1", "k2": "2"});
+    let overlay = json!({"k2": "2'", "k3": "3"});
+    let both = metadata(base.clone(), overlay.clone());
+    let plain = annotations(&[("k1", "1"), ("k2", "2")]);
+    // warehouses/6.6-1
+    assert_eq!(
+        both.annotations(platform.as_ref()),
+        annotations(&[("k1", "1"), ("k2", "2'"), ("k3", "3")])
+    );
+    // warehouses/6.6-2
+    assert_eq!(both.annotations(None), plain);
+    // warehouses/6.6-3
+    assert_eq!(both.annotations(other.as_ref()), plain);
+    // warehouses/6.6-4
+    assert_eq!(
+        metadata(json!(null), overlay).annotations(platform.as_ref()),
+        annotations(&[("k2", "2'"), ("k3", "3")])
+    );
+    assert!(both.serves(platform.as_ref()) && both.serves(None) && !both.serves(other.as_ref()));
+    let single = Metadata::image("d", &Manifest::default(), &Config::default());
+    assert!(single.serves(None) && !single.serves(platform.as_ref()), "no platform list");
+    assert_eq!((Platform::parse("linux"), Platform::parse("linux/")), (None, None));
+}
+
+struct Bench {
+    registry: Registry,
+    images: Images,
+}
+
+impl Bench {
+    async fn start(policy: CacheByTag) -> Self {
+        let registry = Registry::start(RegistryOptions::default()).await.expect("a registry");
+        let client = ClientSettings {
+            mirrors: format!("docker.io={}", registry.url()).parse().expect("a mirror"),
+            requests_per_second: 1000,
+            retry_delay: Duration::from_millis(1),
+            ..ClientSettings::default()
+        };
+        let settings = Settings { client, cache_by_tag: policy, ..Settings::default() };
+        Self { registry, images: Images::new(settings).expect("discovery") }
+    }
+
+    fn push(&self, tag: &str, created: &str, platforms: &[&str]) -> String {
+        let image = NewImage {
+            created: created.parse().ok(),
+            platforms: platforms.iter().map(|p| (*p).to_owned()).collect(),
+            content: created.to_owned(),
+            ..NewImage::default()
+        };
+        self.registry.push_tag("owner/app", tag, &image).expect("published")
+    }
+
+    async fn tags(&self, fields: Value) -> Vec<String> {
+        let found = self.images.discover(&subscription(fields), None).await.expect("found");
+        found.result.references.into_iter().map(|r| r.tag).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_repository_costs_a_look_at_each_kept_tag() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    let digest = bench.push("1.0.0", "2024-01-01T00:00:00Z", &[]);
+    bench.push("1.1.0", "2024-02-01T00:00:00Z", &[]);
+    bench.push("latest", "2024-02-01T00:00:00Z", &[]);
+    let found = bench.images.discover(&subscription(json!({})), None).await.expect("found");
+    let references = &found.result.references;
+    assert_eq!(references.len(), 2);
+    assert_eq!((references[1].tag.as_str(), &references[1].digest), ("1.0.0", &digest));
+    assert_eq!(
+        serde_json::to_value(&references[1].created_at).ok(),
+        Some(json!("2024-01-01T00:00:00Z"))
+    );
+    assert_eq!((found.report.seen, found.result.repo_url.as_str()), (3, PUBLIC));
+    assert_eq!(
+        bench.registry.traffic().total(),
+        1 + 2 * 2,
+        "a listing, two manifests, two configs"
+    );
+    bench.registry.traffic().clear();
+    assert_eq!(bench.tags(json!({})).await, ["1.1.0", "1.0.0"]);
+    let traffic = bench.registry.traffic();
+    assert_eq!((traffic.count("HEAD", ""), traffic.count("GET", "")), (2, 1));
+    // A tag that moved is read again, the others are not.
+    traffic.clear();
+    let moved = bench.push("1.0.0", "2024-03-01T00:00:00Z", &[]);
+    let found = bench.images.discover(&subscription(json!({})), None).await.expect("found");
+    assert_eq!(found.result.references[1].digest, moved);
+    assert_eq!((traffic.count("HEAD", ""), traffic.count("GET", "/blobs/")), (2, 1));
+}
+
+#[tokio::test]
+async fn platforms_and_limits() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    bench.push("2.0.0", "2024-01-01T00:00:00Z", &["linux/arm64"]);
+    bench.push("1.0.0", "2024-02-01T00:00:00Z", &["linux/amd64", "linux/arm64"]);
+    bench.push("0.9.0", "2024-03-01T00:00:00Z", &[]);
+    // warehouses/6.3-3
+    assert_eq!(
+        bench.tags(json!({"platform": "linux/amd64", "discoveryLimit": 1})).await,
+        ["1.0.0"]
+    );
+    assert_eq!(bench.tags(json!({"discoveryLimit": 2})).await, ["2.0.0", "1.0.0"]);
+    let fields = json!({"imageSelectionStrategy": "NewestBuild"});
+    assert_eq!(bench.tags(fields).await, ["0.9.0", "1.0.0", "2.0.0"]);
+    let fields = json!({"platform": "linux/s390x"});
+    let found = bench.images.discover(&subscription(fields), None).await.expect("found");
+    assert_eq!(
+        found.report.to_string(),
+        "3 tags seen: 3 have no image for the platform \"linux/s390x\" (for example \"2.0.0\")"
+    );
+}
+
+#[tokio::test]
+async fn a_followed_tag() {
+    let bench = Bench::start(CacheByTag::Force).await;
+    let first = bench.push("latest", "2024-01-01T00:00:00Z", &[]);
+    let fields = json!({"imageSelectionStrategy": "Digest", "constraint": "latest"});
+    let found = bench.images.discover(&subscription(fields.clone()), None).await.expect("found");
+    assert_eq!(found.result.references[0].digest, first);
+    let second = bench.push("latest", "2024-02-01T00:00:00Z", &[]);
+    let found = bench.images.discover(&subscription(fields), None).await.expect("found");
+    assert_eq!(found.result.references[0].digest, second, "never cached by tag");
+    // The first half of warehouses 6.3's case on Digest with an unknown tag.
+    assert_eq!(
+        bench.tags(json!({"imageSelectionStrategy": "Digest", "constraint": "no"})).await,
+        [""; 0]
+    );
+}
+
+#[tokio::test]
+async fn caching_by_tag() {
+    let bench = Bench::start(CacheByTag::Require).await;
+    bench.push("1.0.0", "2024-01-01T00:00:00Z", &[]);
+    let error = bench.images.discover(&subscription(json!({})), None).await.expect_err("refused");
+    assert!(error.to_string().starts_with("caching image metadata by tag is required"), "{error}");
+    bench.tags(json!({"cacheByTag": true})).await;
+    bench.registry.traffic().clear();
+    bench.tags(json!({"cacheByTag": true})).await;
+    assert_eq!(bench.registry.traffic().count("", ""), 1, "the listing alone");
+}
+
+#[tokio::test]
+async fn a_failure_names_the_repository() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    let error = bench.images.discover(&subscription(json!({})), None).await.expect_err("missing");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("error discovering newest applicable images \"docker.io/owner/app\": error listing tags: error listing tags for repo URL index.docker.io/owner/app: GET https://index.docker.io/v2/owner/app/tags/list?n=1000: 404 Not Found"),
+        "{text}"
+    );
+    assert_eq!(error.class(), ErrorClass::NotFound);
+    bench.push("1.0.0", "2024-01-01T00:00:00Z", &[]);
+    bench.registry.traffic().fail(sandbox::registry::Fault {
+        status: 403,
+        path_contains: "/blobs/".into(),
+        times: 1,
+        ..Default::default()
+    });
+    let error = bench.images.discover(&subscription(json!({})), None).await.expect_err("refused");
+    let text = error.to_string();
+    assert!(
+        text.contains("error getting images by tags: error retrieving image with tag \"1.0.0\": "),
+        "{text}"
+    );
+    assert_eq!(error.class(), ErrorClass::Auth);
+}
