@@ -703,6 +703,8 @@ pub(crate) fn method(time: &Arc<Zoned>, name: &str) -> Option<Value> {
         "String" => simple("String", to_text(time).into()),
         "IsZero" => simple("IsZero", Value::Bool(time.timestamp().as_second() == -62_135_596_800)),
         "UTC" => simple("UTC", time.with_time_zone(TimeZone::UTC).into()),
+        // A Kubernetes time wraps a time, which is then its field.
+        "Time" => Some(Value::Time(time.clone())),
         "Local" => simple("Local", time.with_time_zone(TimeZone::system()).into()),
         "Location" => {
             simple("Location", Value::Object(Arc::new(Location(time.time_zone().clone()))))

@@ -306,6 +306,22 @@ impl Value {
         }
     }
 
+    /// The truth value that it is or that its text says, as conditions of
+    /// Warehouses read their result (`expressions` 8, places H and I).
+    ///
+    /// ```
+    /// assert_eq!(expr::Value::from("t").truth(), Some(true));
+    /// assert_eq!(expr::Value::from(1).truth(), Some(true));
+    /// assert_eq!(expr::Value::from("maybe").truth(), None);
+    /// ```
+    pub fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Nil => None,
+            Self::Bool(b) => Some(*b),
+            other => crate::gotext::parse_bool(&other.to_text()),
+        }
+    }
+
     /// The whole number, if it is one.
     pub fn as_int(&self) -> Option<i64> {
         match self {
