@@ -216,8 +216,8 @@ mod tests {
             find(&[app("app1", yes), app("app2", "a:b")], prod.clone()).await.unwrap(),
             ["app1"]
         );
-        let none = find(&[app("1", "a:b"), app("2", "a:b"), app("3", "a:b")], prod.clone());
-        assert!(none.await.unwrap_err().starts_with(
+        let three = [app("1", "a:b"), app("2", "a:b"), app("3", "a:b")];
+        assert!(find(&three, prod.clone()).await.unwrap_err().starts_with(
             "found 3 Application(s) matching selector in namespace \"argocd\", but none are \
              authorized for Stage fake-project:fake-stage; "
         ));

@@ -120,13 +120,12 @@ impl Case {
             kept
         };
         let variants = [after.clone(), skip(0), skip(1), vec![*after.last().unwrap()]];
-        let started = self
-            .after
-            .iter()
-            .filter_map(|app| app.status.operation_state.as_ref())
-            .filter(|s| s.operation.promotion() == Some(promotion))
-            .find_map(|s| s.started_at)
-            .unwrap_or_else(|| before.status.reconciled_at.unwrap());
+        // The step started in the second in which the case's first operation did.
+        let begun = |app: &Application| {
+            let state = app.status.operation_state.as_ref()?;
+            state.operation.promotion().and(state.started_at)
+        };
+        let started = after.iter().find_map(|app| begun(app)).unwrap();
         let knowledge = [Asked::After(before.last_deployment_id()), Asked::Perhaps(started)];
         let mut ends = Vec::new();
         for states in &variants {

@@ -47,7 +47,7 @@ use crate::argocd::readiness::{DEFAULT_WAIT_FOR, Readiness, WaitFor, readiness};
 use crate::argocd::selector::SelectorConfig;
 use crate::error::{ErrorClass, StepError};
 use crate::step::{Attempt, Effect, Step, StepContext, StepResult};
-use crate::steps::argocd_update::apps_schema;
+use crate::steps::argocd_config::apps_schema;
 use crate::world::World;
 
 /// The step's name.

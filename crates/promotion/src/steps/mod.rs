@@ -1,6 +1,7 @@
 //! The step kinds, one file each. A file's doc comment is the user's
 //! reference: what the step does, its config, outputs, errors, an example.
 
+mod argocd_config;
 pub mod argocd_update;
 pub mod argocd_wait;
 mod commit_url;
