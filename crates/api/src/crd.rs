@@ -12,19 +12,11 @@ use crate::kind::{CustomKind, GROUP, VERSION};
 
 /// The definitions of all kinds, in the order of their names.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![
-        of::<crate::ClusterConfig>(),
-        of::<crate::ClusterPromotionTask>(),
-        of::<crate::Freight>(),
-        of::<crate::ProjectConfig>(),
-        of::<crate::Project>(),
-        of::<crate::PromotionRequest>(),
-        of::<crate::Promotion>(),
-        of::<crate::PromotionTask>(),
-        of::<crate::Stage>(),
-        of::<crate::Target>(),
-        of::<crate::Warehouse>(),
-    ]
+    definitions()
+        .into_iter()
+        // The JSON is ours alone; that it fits is proved by a test.
+        .filter_map(|(_, definition)| serde_json::from_value(definition).ok())
+        .collect()
 }
 
 /// The definition of one kind.
@@ -45,9 +37,7 @@ pub fn definition<K: CustomKind>() -> Value {
             .collect::<Vec<_>>(),
         "schema": {"openAPIV3Schema": root_schema::<K>()},
     });
-    if K::HAS_STATUS {
-        version["subresources"] = json!({"status": {}});
-    }
+    version["subresources"] = if K::HAS_STATUS { json!({"status": {}}) } else { json!({}) };
     let mut names = json!({
         "kind": K::KIND,
         "listKind": format!("{}List", K::KIND),
@@ -170,24 +160,31 @@ fn normalise(schema: &mut Value) {
     {
         items.insert("x-kubernetes-validations".into(), step_rules(&list));
     }
-    let optional: Vec<String> = fields
-        .get("properties")
-        .and_then(Value::as_object)
-        .map(|p| {
-            p.iter()
-                .filter(|(_, s)| s.get("x-optional").is_some())
-                .map(|(k, _)| k.clone())
-                .collect()
-        })
-        .unwrap_or_default();
-    fields.remove("x-optional");
-    if let Some(Value::Array(required)) = fields.get_mut("required") {
-        required.retain(|r| r.as_str().is_none_or(|r| !optional.iter().any(|o| o == r)));
-        required.sort_by_key(|r| r.as_str().unwrap_or_default().to_owned());
-        if required.is_empty() {
-            fields.remove("required");
+    let marked = |mark: &str| -> Vec<String> {
+        fields
+            .get("properties")
+            .and_then(Value::as_object)
+            .map(|p| {
+                p.iter().filter(|(_, s)| s.get(mark).is_some()).map(|(k, _)| k.clone()).collect()
+            })
+            .unwrap_or_default()
+    };
+    let (optional, needed) = (marked("x-optional"), marked("x-required"));
+    let mut required: Vec<String> = match fields.remove("required") {
+        Some(Value::Array(names)) => {
+            names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
         }
+        _ => Vec::new(),
+    };
+    required.retain(|name| !optional.contains(name));
+    required.extend(needed);
+    required.sort();
+    required.dedup();
+    if !required.is_empty() {
+        fields.insert("required".into(), json!(required));
     }
+    fields.remove("x-optional");
+    fields.remove("x-required");
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
         properties.values_mut().for_each(normalise);
     }
@@ -198,5 +195,51 @@ fn normalise(schema: &mut Value) {
     }
     if fields.get("additionalProperties") == Some(&json!(false)) {
         fields.remove("additionalProperties");
+    }
+}
+
+/// The definitions as files: name and YAML.
+pub fn files() -> Vec<(String, String)> {
+    definitions()
+        .into_iter()
+        .map(|(plural, definition)| {
+            let yaml = serde_yaml::to_string(&sorted(definition)).unwrap_or_default();
+            let head = "# Made from the types in crates/api by `make crds`; do not edit.\n";
+            (format!("{GROUP}_{plural}.yaml"), format!("{head}{yaml}"))
+        })
+        .collect()
+}
+
+/// The definitions as JSON, with their plurals.
+pub fn definitions() -> Vec<(&'static str, Value)> {
+    fn of<K: CustomKind>() -> (&'static str, Value) {
+        (K::PLURAL, definition::<K>())
+    }
+    vec![
+        of::<crate::ClusterConfig>(),
+        of::<crate::ClusterPromotionTask>(),
+        of::<crate::Freight>(),
+        of::<crate::ProjectConfig>(),
+        of::<crate::Project>(),
+        of::<crate::PromotionRequest>(),
+        of::<crate::Promotion>(),
+        of::<crate::PromotionTask>(),
+        of::<crate::Stage>(),
+        of::<crate::Target>(),
+        of::<crate::Warehouse>(),
+    ]
+}
+
+/// The same value with its keys sorted, so that the files are the same
+/// whatever order the build keeps keys in.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members: std::collections::BTreeMap<String, Value> =
+                members.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
     }
 }

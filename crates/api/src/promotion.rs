@@ -71,7 +71,7 @@ pub struct PromotionSpec {
     pub vars: Vec<ExpressionVariable>,
     /// The steps.
     #[serde(default)]
-    #[schemars(required, extend("minItems" = 1, "x-step-rules" = "promotion"))]
+    #[schemars(extend("x-required" = true, "minItems" = 1, "x-step-rules" = "promotion"))]
     pub steps: Vec<PromotionStep>,
 }
 

@@ -38,6 +38,6 @@ pub struct PromotionTaskSpec {
     pub vars: Vec<ExpressionVariable>,
     /// The steps.
     #[serde(default)]
-    #[schemars(required, extend("minItems" = 1, "x-step-rules" = "task"))]
+    #[schemars(extend("x-required" = true, "minItems" = 1, "x-step-rules" = "task"))]
     pub steps: Vec<PromotionStep>,
 }

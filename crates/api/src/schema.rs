@@ -16,7 +16,7 @@ pub fn opaque(_: &mut SchemaGenerator) -> Schema {
 
 /// A list of anything, kept as it is.
 pub fn opaque_list(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "minItems": 1, "items": {"x-kubernetes-preserve-unknown-fields": true}})
+    json_schema!({"x-required": true, "type": "array", "minItems": 1, "items": {"x-kubernetes-preserve-unknown-fields": true}})
 }
 
 /// An object whose members are anything, kept as they are.

@@ -61,7 +61,7 @@ pub struct StageSpec {
     pub vars: Vec<ExpressionVariable>,
     /// Which Freight it wants.
     #[serde(default)]
-    #[schemars(required, extend("minItems" = 1))]
+    #[schemars(extend("x-required" = true, "minItems" = 1))]
     pub requested_freight: Vec<FreightRequest>,
     /// How Freight gets there; without steps the Stage only controls the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]

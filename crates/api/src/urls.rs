@@ -189,7 +189,7 @@ fn image(text: &str) -> Option<String> {
     };
     let host_fits = registry.split_once(':').map_or((registry, None), |(h, p)| (h, Some(p)));
     if !host_fits.0.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-        || host_fits.1.is_some_and(|p| p.is_empty() || !p.chars().all(|c| c.is_ascii_digit()))
+        || host_fits.1.is_some_and(|p| !p.chars().all(|c| c.is_ascii_digit()))
     {
         return None;
     }

@@ -47,7 +47,7 @@ pub struct WarehouseSpec {
     pub shard: String,
     /// How often to look.
     #[serde(default = "default_interval")]
-    #[schemars(required, extend("pattern" = crate::schema::DURATION, "x-default" = "5m0s"))]
+    #[schemars(extend("x-required" = true, "pattern" = crate::schema::DURATION, "x-default" = "5m0s"))]
     pub interval: GoDuration,
     /// Whether Freight is made of what is found.
     #[serde(default)]
@@ -55,7 +55,7 @@ pub struct WarehouseSpec {
     /// What to watch; each item has one key that names its type. Read them
     /// with [`crate::Subscription`].
     #[serde(default)]
-    #[schemars(required, schema_with = "crate::schema::opaque_list")]
+    #[schemars(schema_with = "crate::schema::opaque_list")]
     pub subscriptions: Vec<Value>,
     /// Whether Freight is made of these artifacts together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
