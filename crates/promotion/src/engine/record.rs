@@ -22,7 +22,7 @@ pub enum RecordError {
 
 /// Writes the status of the Promotion at hand.
 #[async_trait]
-pub trait Recorder: Send {
+pub trait Recorder: Send + Sync {
     /// Writes `status` on the condition that nobody else wrote the Promotion's
     /// status since it was last read or written here.
     ///
