@@ -8,6 +8,7 @@ mod commit_url;
 pub mod git_clone;
 pub mod git_commit;
 pub mod git_push;
+pub mod yaml_parse;
 pub mod yaml_update;
 
 #[cfg(test)]
