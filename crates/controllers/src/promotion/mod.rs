@@ -8,12 +8,13 @@
 //! [`reconcile`] is the pass. What it decides with is pure: [`abort`],
 //! [`complete`], [`events`], [`freight_collection`], [`requeue`], [`status`].
 //! The steps themselves are run by `promotion::engine`, which writes its
-//! progress through [`record`].
+//! progress through [`record`]; [`lookups`] is what expressions read.
 
 pub mod abort;
 pub mod complete;
 pub mod events;
 pub mod freight_collection;
+pub mod lookups;
 pub mod reconcile;
 pub mod record;
 pub mod requeue;

@@ -141,6 +141,17 @@ impl Outcome {
 }
 
 impl Engine {
+    /// An engine with the machine's clock and the usual [`SHOW_AFTER`].
+    pub fn new(registry: Registry, world: World, functions: impl Functions + 'static) -> Self {
+        Self {
+            registry,
+            world,
+            functions: Arc::new(functions),
+            now: Arc::new(Timestamp::now),
+            show_after: SHOW_AFTER,
+        }
+    }
+
     /// Runs the Promotion as far as it goes now, from what `status` says was
     /// done. Never fails: what goes wrong is in the outcome.
     pub async fn run(
