@@ -7,6 +7,19 @@
 //! * [`select`]: the choice among Secrets, as pure functions (`credentials` 3).
 //! * [`CredentialStore`]: the look-up, in a cluster or in a fixed list.
 //!
+//! ```
+//! use credentials::{CredentialKind, CredentialStore, FixedCredentials, LookupOptions, Secret};
+//!
+//! # async fn example() -> Result<(), credentials::CredentialError> {
+//! let store = FixedCredentials::new(vec![], LookupOptions::default());
+//! let url = "https://github.com/example/deploy.git";
+//! let found = store.get("my-project", CredentialKind::Git, url).await?;
+//! assert!(found.is_none(), "anonymous access");
+//! # Ok(())
+//! # }
+//! assert_eq!(format!("{:?}", Secret::new("token")), "***");
+//! ```
+//!
 //! Tokens that clouds and GitHub Apps mint (`credentials` 6.3 to 6.6) are not
 //! made here yet: such a Secret yields no credential.
 

@@ -201,7 +201,14 @@ impl Checkout {
         } else {
             flags |= IndexAddOption::DISABLE_PATHSPEC_MATCH;
         }
-        let nested = &self.nested;
+        // Submodules keep their commit, and other checkouts are not ours.
+        let mut nested = self.nested.clone();
+        nested.extend(
+            index
+                .iter()
+                .filter(|entry| entry.mode == u32::from(git2::FileMode::Commit))
+                .map(|entry| String::from_utf8_lossy(&entry.path).into_owned()),
+        );
         let mut skip = |path: &Path, _: &[u8]| {
             let path = path.to_string_lossy();
             i32::from(nested.iter().any(|n| path_beneath(n, &path).is_some()))

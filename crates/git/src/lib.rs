@@ -7,6 +7,51 @@
 //! ([`Checkout`]). All of its functions run on the blocking pool, are bounded
 //! in time and size, and end when their token is cancelled.
 //!
+//! ```no_run
+//! use git::{About, At, CheckoutRequest, CommitRequest, Freshness, Git, GitOptions, Identity};
+//! use git::{IntegrationPolicy, PushRequest};
+//!
+//! # async fn example() -> Result<(), git::GitError> {
+//! let cancel = tokio_util::sync::CancellationToken::new();
+//! let git = Git::open(GitOptions::new("/var/cache/mirrors"))?;
+//! let remote = git.remote("https://github.com/example/deploy.git", None, false)?;
+//! let snapshot = git.snapshot(&remote, Freshness::Now, &cancel).await?;
+//! let identity = Identity::default();
+//! let about = About {
+//!     url: remote.url().into(),
+//!     identity: identity.clone(),
+//!     insecure_skip_tls_verify: false,
+//! };
+//! let clone = git.clone_at("/work/git/deploy".as_ref(), &snapshot, about).await?;
+//! let request = CheckoutRequest {
+//!     path: "src".into(),
+//!     on_disk: "/work/files/src".into(),
+//!     at: At::Branch { name: "main".into(), recorded: None },
+//!     sparse: vec![],
+//! };
+//! let checkout = git.checkout(&clone, &snapshot, request).await?;
+//! std::fs::write("/work/files/src/tag", "v2").expect("the checkout is writable");
+//! let time = jiff::Timestamp::now();
+//! let change = CommitRequest {
+//!     path: "src".into(),
+//!     message: "Update the tag".into(),
+//!     identity: identity.clone(),
+//!     time,
+//! };
+//! git.commit(&checkout, change).await?;
+//! let push = PushRequest {
+//!     target: "main".into(),
+//!     force: false,
+//!     policy: IntegrationPolicy::AlwaysRebase,
+//!     committer: identity,
+//!     time,
+//!     again: false,
+//! };
+//! git.push(&checkout, &remote, push, &cancel).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Nothing here knows Kubernetes; credentials come as values ([`Auth`]) and go
 //! to servers through libgit2's callback only, after a check that it is the
 //! server that they are for.
@@ -20,6 +65,7 @@ mod push;
 mod remote;
 mod repository;
 mod settings;
+mod submodule;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -37,6 +83,7 @@ pub use push::{PushRequest, Pushed};
 pub use remote::{Auth, Remote};
 pub use repository::{About, At, CheckoutRequest, Identity, Repository};
 pub use settings::ProcessSettings;
+pub use submodule::Submodule;
 
 /// How Git operations are bounded, and where mirrors lie.
 #[derive(Clone, Debug)]
@@ -174,6 +221,24 @@ impl Git {
     ) -> Result<Checkout, GitError> {
         let (repository, snapshot) = (repository.clone(), snapshot.clone());
         blocking("checking out", move || repository.add_checkout(&snapshot, &request)).await
+    }
+
+    /// Writes the files of a commit into a directory, for a submodule, and
+    /// returns that commit's own submodules.
+    ///
+    /// # Errors
+    /// A commit that is on no branch or tag.
+    pub async fn export(
+        &self,
+        snapshot: &Snapshot,
+        remote: &Remote,
+        commit: &str,
+        into: &Path,
+    ) -> Result<Vec<Submodule>, GitError> {
+        let (snapshot, url) = (snapshot.clone(), remote.url().to_owned());
+        let (commit, into) = (commit.to_owned(), into.to_owned());
+        blocking("writing a submodule", move || submodule::export(&snapshot, &url, &commit, &into))
+            .await
     }
 
     /// Makes a branch at the server that holds one empty commit,

@@ -97,6 +97,10 @@ impl Snapshot {
         self.mirror.dir.join("objects")
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.mirror.dir
+    }
+
     /// Keeps the mirror for as long as the directory `user` exists.
     pub(crate) fn pin(&self, user: &Path) -> Result<(), GitError> {
         let pins = self.mirror.dir.join("pins");

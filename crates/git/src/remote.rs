@@ -131,6 +131,16 @@ impl Remote {
         &self.public
     }
 
+    /// With the other's credentials, where it has none of its own and is at the
+    /// same server.
+    #[must_use]
+    pub fn or_auth_of(mut self, other: &Remote) -> Self {
+        if self.auth.is_none() && self.access.place.same_server(&other.access.place) {
+            self.auth = other.auth.clone();
+        }
+        self
+    }
+
     /// The server that is asked, with its port where it is unusual.
     pub fn host(&self) -> String {
         self.public_place().map_or_else(|| self.access.place.shown_host(), |p| p.shown_host())

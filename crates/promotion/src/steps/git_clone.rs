@@ -10,7 +10,7 @@
 //! | `checkout[].sparse` | | only these folders, and the files in the folders above them |
 //! | `author.name`, `.email` | the system's | who commits |
 //! | `insecureSkipTLSVerify` | `false` | takes the server's certificate unseen |
-//! | `recurseSubmodules` | `false` | must be `false` in this version |
+//! | `recurseSubmodules` | `false` | also writes the files of submodules, and of theirs |
 //! | `blobless` | `false` | accepted; clones share a full mirror here, so it changes nothing |
 //!
 //! Credentials are those of the Project (or shared) for `repoURL`. A checkout
@@ -50,6 +50,10 @@ use crate::step::{Attempt, Effect, Step, StepContext, StepResult};
 use crate::world::World;
 
 const KIND: &str = "git-clone";
+
+/// How deep submodules may lie in one another, and how many there may be.
+const MAX_SUBMODULE_DEPTH: usize = 8;
+const MAX_SUBMODULES: usize = 200;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -154,12 +158,6 @@ impl Step for GitClone {
     async fn run(&self, context: &StepContext, world: &World) -> Result<StepResult, StepError> {
         let config: Config = context.config(KIND)?;
         check_aliases(&config.checkout)?;
-        if config.recurse_submodules {
-            return Err(StepError::failed(
-                ErrorClass::Config,
-                "invalid git-clone config: recurseSubmodules: submodules are not available in this version; clone them with a git-clone step of their own",
-            ));
-        }
         let access = git_access::access(world)?;
         let identity = match &config.author {
             Some(author) => author.identity(KIND)?,
@@ -186,7 +184,9 @@ impl Step for GitClone {
         let repository = access.git.clone_at(&dir, &snapshot, about).await.map_err(cloning)?;
         repository.remember_configured_url(&config.repo_url).map_err(cloning)?;
 
-        let clone = Clone { context, access, remote: &remote, repository, snapshot };
+        let submodules = config.recurse_submodules;
+        let clone =
+            Clone { context, world, access, remote: &remote, repository, snapshot, submodules };
         let mut commits = Map::new();
         for checkout in &config.checkout {
             let commit = clone.check_out(checkout).await?;
@@ -221,10 +221,12 @@ fn clone_dir(context: &StepContext) -> PathBuf {
 
 struct Clone<'a> {
     context: &'a StepContext,
+    world: &'a World,
     access: &'a GitAccess,
     remote: &'a git::Remote,
     repository: git::Repository,
     snapshot: git::Snapshot,
+    submodules: bool,
 }
 
 impl Clone<'_> {
@@ -268,9 +270,61 @@ impl Clone<'_> {
             .checkout(&self.repository, &self.snapshot, request)
             .await
             .map_err(adding)?;
+        if self.submodules {
+            self.write_submodules(&checkout, &self.context.workdir.on_disk(&path)).await.map_err(
+                |e| StepError {
+                    message: format!(
+                        "error updating submodules for worktree at {}: {}",
+                        config.path, e.message
+                    ),
+                    ..e
+                },
+            )?;
+        }
         checkout.head().map_err(|e| {
             step_error(&format!("error resolving HEAD for worktree at {}", config.path), &e)
         })
+    }
+
+    /// Writes the files of submodules, theirs included. Each is read with the
+    /// credentials that the Project has for its URL; where it has none, with
+    /// the clone's, if it is at the same server.
+    async fn write_submodules(
+        &self,
+        checkout: &git::Checkout,
+        on_disk: &Path,
+    ) -> Result<(), StepError> {
+        let own = checkout.submodules().map_err(|e| step_error("", &e))?;
+        let mut todo: Vec<(PathBuf, git::Submodule, usize)> =
+            own.into_iter().map(|submodule| (on_disk.to_owned(), submodule, 1)).collect();
+        let mut done = 0;
+        while let Some((parent, submodule, depth)) = todo.pop() {
+            done += 1;
+            if depth > MAX_SUBMODULE_DEPTH || done > MAX_SUBMODULES {
+                return Err(StepError::new(
+                    ErrorClass::Config,
+                    format!(
+                        "more than {MAX_SUBMODULES} submodules, or more than {MAX_SUBMODULE_DEPTH} in one another"
+                    ),
+                ));
+            }
+            let insecure = self.repository.about().insecure_skip_tls_verify;
+            let remote = git_access::remote(self.context, self.world, &submodule.url, insecure)
+                .await?
+                .or_auth_of(self.remote);
+            let failed = format!("submodule {} from {}", submodule.path, remote.url());
+            let failed = |e: git::GitError| step_error(&failed, &e);
+            let git = &self.access.git;
+            let snapshot = git
+                .snapshot(&remote, git::Freshness::Now, &self.context.cancel)
+                .await
+                .map_err(failed)?;
+            let into = parent.join(&submodule.path);
+            let inner =
+                git.export(&snapshot, &remote, &submodule.commit, &into).await.map_err(failed)?;
+            todo.extend(inner.into_iter().map(|inner| (into.clone(), inner, depth + 1)));
+        }
+        Ok(())
     }
 
     /// `steps-git` 5 rule 3a.

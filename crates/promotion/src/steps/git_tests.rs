@@ -6,7 +6,7 @@ use std::time::Duration;
 use credentials::{
     CRED_TYPE_LABEL, FixedCredentials, LookupOptions, Secret, SecretRef, StoredSecret,
 };
-use sandbox::git_host::{GitHost, GitHostOptions};
+use sandbox::git_host::{FileChange, GitHost, GitHostOptions};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -722,6 +722,48 @@ async fn tags_are_pushed_as_they_are() {
     assert_eq!(p.output("push", "branch"), json!("main"));
     let error = p.fails("git-push", json!({"path": "src", "tag": "v2"})).await;
     assert!(error.message.contains("tag \"v2\" does not exist in the clone"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn submodules_are_written_and_left_alone() {
+    let site = Site::with(&[("a", "1")], &[("bot", CANARY)], |_| {}).await;
+    let host = &site.host;
+    let inner = host.create_repository("team/inner", &[("i", "inner")]).await.unwrap().unwrap();
+    host.create_repository("team/lib", &[("l", "lib")]).await.unwrap();
+    let modules = |path: &str, name: &str| {
+        let text = format!("[submodule \"{name}\"]\n\tpath = {path}\n\turl = ../{name}.git\n");
+        FileChange::write(".gitmodules", text)
+    };
+    let changes =
+        [modules("deep/inner", "inner"), FileChange::Submodule("deep/inner".into(), inner)];
+    let lib = host.commit("team/lib", "main", "inner", &changes).await.unwrap();
+    let changes = [modules("libs/lib", "lib"), FileChange::Submodule("libs/lib".into(), lib)];
+    host.commit(REPO, "main", "lib", &changes).await.unwrap();
+    // One server, one Secret: it serves the submodules too.
+    for repo in [REPO, "team/lib", "team/inner"] {
+        host.set_auth(repo, Some(("bot".into(), CANARY.into())));
+    }
+    let mut p = site.promotion("x");
+    let config =
+        json!({"repoURL": site.url(), "recurseSubmodules": true, "checkout": [{"path": "src"}]});
+    p.run("git-clone", "clone", config).await.unwrap();
+    // steps-git/16-2: the submodule's file is present.
+    assert_eq!(std::fs::read_to_string(p.on_disk("src/libs/lib/l")).unwrap(), "lib");
+    assert_eq!(std::fs::read_to_string(p.on_disk("src/libs/lib/deep/inner/i")).unwrap(), "inner");
+    // Its entry stays as it is, with the files there or not.
+    assert_eq!(p.commit("nothing").await.status, api::PromotionStepStatus::Skipped);
+    p.write("src/libs/lib/l", "scribbled");
+    p.write("src/a", "2");
+    p.commit("a alone").await;
+    p.push().await.unwrap();
+    let tip = host.id(REPO, "main").await.unwrap().unwrap();
+    let diff = host.diff(REPO, &tip).await.unwrap();
+    assert!(diff.contains("+2") && !diff.contains("libs"), "{diff}");
+    let mut q = site.promotion("without");
+    let config = json!({"repoURL": site.url(), "checkout": [{"path": "src"}]});
+    q.run("git-clone", "clone", config).await.unwrap();
+    assert!(!q.on_disk("src/libs/lib/l").exists());
+    assert_eq!(q.commit("nothing").await.status, api::PromotionStepStatus::Skipped);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub enum FileChange {
     Write(String, Vec<u8>),
     /// Removes it.
     Remove(String),
+    /// Makes it a submodule at this commit of another repository.
+    Submodule(String, String),
 }
 
 impl FileChange {
@@ -146,7 +148,9 @@ impl GitHost {
             script.extend_from_slice(format!("from {reference}^0\n").as_bytes());
         }
         for change in changes {
-            let (FileChange::Write(file, _) | FileChange::Remove(file)) = change;
+            let (FileChange::Write(file, _)
+            | FileChange::Remove(file)
+            | FileChange::Submodule(file, _)) = change;
             if file.is_empty() || file.contains(['\n', '\0', '"']) {
                 return Err(GitHostError::Name(file.clone()));
             }
@@ -157,6 +161,10 @@ impl GitHost {
                     );
                     script.extend_from_slice(content);
                     script.push(b'\n');
+                }
+                FileChange::Submodule(file, id) => {
+                    check_ref(id)?;
+                    script.extend_from_slice(format!("M 160000 {id} {file}\n").as_bytes());
                 }
                 FileChange::Remove(file) => {
                     script.extend_from_slice(format!("D {file}\n").as_bytes());
