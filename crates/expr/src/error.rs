@@ -184,10 +184,13 @@ pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> O
     for candidate in names {
         let other = candidate.to_lowercase();
         let mut cost = distance(&lower, &other);
-        if lower.len() >= 3 && (other.starts_with(&lower) || lower.starts_with(&other)) {
+        if lower.len() >= 3
+            && other.len() >= 3
+            && (other.starts_with(&lower) || lower.starts_with(&other))
+        {
             cost = cost.min(1);
         }
-        let limit = lower.chars().count().div_ceil(3).max(1);
+        let limit = lower.chars().count() / 3;
         if cost <= limit && best.is_none_or(|(c, _)| cost < c) {
             best = Some((cost, candidate));
         }
