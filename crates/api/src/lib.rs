@@ -3,6 +3,7 @@
 //!
 //! One file a kind; what kinds share stands in files of its own.
 
+pub mod admission;
 mod argocd_context;
 mod artifacts;
 pub mod availability;
