@@ -21,9 +21,9 @@ use std::time::Duration;
 use api::{Stage, Warehouse};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
-use kube::Resource;
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
