@@ -12,14 +12,18 @@
 //! * `work`: pure: what an Application's state asks for.
 //! * `writes`: pure: what each step of the work writes.
 //! * `worker`: one task an Application, which does the work in order.
-//! * [`crds`]: the resources that a cluster must have for it.
+//!
+//! The cluster must know the kinds of
+//! [`ARGOCD_DEFINITIONS`](crate::kubernetes::ARGOCD_DEFINITIONS).
 
-pub mod crds;
 pub mod knobs;
 pub mod resolver;
 mod work;
 mod worker;
 mod writes;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

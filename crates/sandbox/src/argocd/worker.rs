@@ -131,7 +131,7 @@ impl Worker {
             Work::Nothing => Ok(false),
             Work::Operation => {
                 tokio::time::sleep(delays.begin).await;
-                self.operation(app["operation"].clone()).await?;
+                self.operation(&app).await?;
                 Ok(true)
             }
             Work::Compare if app["status"].is_null() && work::is_automated(&app) => {
@@ -205,10 +205,11 @@ impl Worker {
     }
 
     /// Runs a sync from its request to the comparison after it.
-    async fn operation(&self, requested: Value) -> Result<(), Stop> {
+    async fn operation(&self, requested: &Value) -> Result<(), Stop> {
         let delays = self.shared.knobs.delays();
-        let comparison_first = self.shared.options.release == Release::V3_2_6;
-        let mut operation = requested;
+        let mut operation = requested["operation"].clone();
+        let comparison_first = self.shared.options.release == Release::V3_2_6
+            && requested["metadata"]["annotations"][work::REFRESH].is_string();
         let mut started = now();
         if !comparison_first {
             self.begin(&operation, &started).await?;
