@@ -17,6 +17,7 @@ mod jsonpath;
 mod managed;
 mod negotiate;
 mod patch;
+mod protobuf;
 mod query;
 mod resource;
 mod rules;

@@ -1,6 +1,7 @@
 //! In which form the client wants its answer, and in which it sends its body.
 
 use super::failure::Failure;
+use super::protobuf;
 use serde_json::Value;
 
 /// The form of an answer.
@@ -64,7 +65,7 @@ impl Accept {
 /// Reads a body that is JSON, or YAML where the header says so.
 ///
 /// # Errors
-/// 400 when it cannot be read, 415 for protobuf and others.
+/// 400 when it cannot be read, 415 for other forms and for protobuf of kinds that kubectl does not send.
 pub fn read(content_type: &str, body: &[u8]) -> Result<Value, Failure> {
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     match kind {
@@ -81,6 +82,8 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Value, Failure> {
             .map_err(|error| {
                 Failure::bad_request(format!("the body of the request is not valid YAML: {error}"))
             }),
+        "application/vnd.kubernetes.protobuf" => protobuf::read(body)
+            .ok_or_else(|| Failure::unsupported_media_type("application/json, application/yaml")),
         _ => Err(Failure::unsupported_media_type("application/json, application/yaml")),
     }
 }
