@@ -137,28 +137,72 @@ fn merge(
 /// before it could tell.
 ///
 /// What we rewrite or merge carries the start of the push as its committer's
-/// time, so it can be told from everybody else's.
+/// time. That alone would not do: two Promotions may commit and push in the
+/// same second, with the same words. So the changes themselves are compared,
+/// of every commit that `local` has and the remote lacks; what is taken for
+/// ours makes the same changes, and nothing can be lost.
 pub(crate) fn earlier_push(
     repository: &Repository,
     local: Oid,
     upstream: Oid,
     committer: &Signature<'_>,
 ) -> Result<Option<Oid>, GitError> {
-    let doing = GitError::local("looking for an earlier push");
-    let ours = repository.find_commit(local).map_err(&doing)?;
-    for id in only_in(repository, upstream, local).map_err(&doing)? {
-        let theirs = repository.find_commit(id).map_err(&doing)?;
+    find_earlier_push(repository, local, upstream, committer)
+        .map_err(GitError::local("looking for an earlier push"))
+}
+
+fn find_earlier_push(
+    repository: &Repository,
+    local: Oid,
+    upstream: Oid,
+    committer: &Signature<'_>,
+) -> Result<Option<Oid>, git2::Error> {
+    let mut candidates = Vec::new();
+    for id in only_in(repository, upstream, local)? {
+        let theirs = repository.find_commit(id)?;
         if !same(&theirs.committer(), committer) {
             continue;
         }
-        let rebased = same(&theirs.author(), &ours.author())
-            && theirs.message_raw_bytes() == ours.message_raw_bytes();
-        let merged = theirs.parent_count() == 2 && theirs.parent_id(0).is_ok_and(|p| p == local);
-        if rebased || merged {
+        if theirs.parent_count() == 2 && theirs.parent_id(0)? == local {
             return Ok(Some(id));
         }
+        candidates.push(theirs);
     }
-    Ok(None)
+    let mut last = None;
+    for id in only_in(repository, local, upstream)? {
+        let ours = repository.find_commit(id)?;
+        if ours.parent_count() > 1 {
+            continue;
+        }
+        let change = change(repository, &ours)?;
+        let mut twin = None;
+        for theirs in &candidates {
+            if same(&theirs.author(), &ours.author())
+                && theirs.message_raw_bytes() == ours.message_raw_bytes()
+                && self::change(repository, theirs)? == change
+            {
+                twin = Some(theirs.id());
+            }
+        }
+        if twin.is_none() {
+            return Ok(None);
+        }
+        last = twin;
+    }
+    Ok(last)
+}
+
+/// What a commit changes, wherever it stands.
+fn change(repository: &Repository, commit: &git2::Commit<'_>) -> Result<Oid, git2::Error> {
+    let before = match commit.parent_count() {
+        0 => None,
+        _ => Some(commit.parent(0)?.tree()?),
+    };
+    let mut options = git2::DiffOptions::new();
+    // Without surroundings: those may have been changed by others.
+    options.context_lines(0).force_text(true);
+    let after = commit.tree()?;
+    repository.diff_tree_to_tree(before.as_ref(), Some(&after), Some(&mut options))?.patchid(None)
 }
 
 fn same(a: &Signature<'_>, b: &Signature<'_>) -> bool {

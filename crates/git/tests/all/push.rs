@@ -51,6 +51,26 @@ async fn two_writers_of_different_files_both_succeed_in_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twins_in_everything_but_their_change_are_not_taken_for_one_another() {
+    let s = Setup::new(&[("a", "1"), ("b", "1"), ("c", "1")]).await;
+    // Three Promotions that commit and push in the same second, with the same
+    // words, as Stages that are promoted to at once do.
+    let mut all = Vec::new();
+    for file in ["a", "b", "c"] {
+        all.push(changed(&s, &format!("src-{file}"), file, "2", "Kargo made some changes").await);
+    }
+    for again in [false, true, false] {
+        let checkout = all.remove(0);
+        let request = PushRequest { time: at(0), again, ..to_main() };
+        assert!(push(&s, &checkout, request).await.unwrap().moved);
+    }
+    for file in ["a", "b", "c"] {
+        assert_eq!(s.host.read_file(REPO, "main", file).await.unwrap().unwrap(), b"2", "{file}");
+    }
+    assert_eq!(s.messages().await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_race_is_a_conflict_and_the_next_attempt_loses_nothing() {
     let s = Setup::new(&[("a", "1")]).await;
     let checkout = changed(&s, "src", "a", "2", "ours").await;
