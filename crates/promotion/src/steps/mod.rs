@@ -12,6 +12,8 @@ pub mod yaml_parse;
 pub mod yaml_update;
 
 #[cfg(test)]
+mod argocd_sandbox_tests;
+#[cfg(test)]
 mod argocd_testing;
 
 #[cfg(test)]

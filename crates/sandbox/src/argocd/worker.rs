@@ -138,7 +138,7 @@ impl Worker {
                 // Argo CD asks for the first sync before it says what it saw.
                 match self.compare(&app).await {
                     Compared::At(revisions) => {
-                        self.write(&writes::own_operation(&app, &revisions, false)).await?;
+                        self.ask_itself(&app, &revisions, false).await?;
                     }
                     unreadable => {
                         self.write_comparison(&app, &unreadable).await?;
@@ -183,9 +183,26 @@ impl Worker {
             tried["revision"] == json!(revisions.first()) || tried["revisions"] == json!(revisions);
         let synced = app["status"]["sync"]["status"] == json!("Synced");
         if work::is_automated(app) && !synced && !tried && app["operation"].is_null() {
-            self.write(&writes::own_operation(app, revisions, false)).await?;
+            self.ask_itself(app, revisions, false).await?;
         }
         Ok(())
+    }
+
+    /// Writes a request of its own, unless the Application has changed since:
+    /// somebody else's may have come. Gives the operation asked for.
+    async fn ask_itself(
+        &self,
+        app: &Value,
+        revisions: &[String],
+        healing: bool,
+    ) -> Result<Option<Value>, Stop> {
+        let mut patch = writes::own_operation(app, revisions, healing);
+        patch["metadata"]["resourceVersion"] = app["metadata"]["resourceVersion"].clone();
+        match self.write(&patch).await {
+            Ok(app) => Ok(Some(app["operation"].clone())),
+            Err(Stop::Api(kube::Error::Api(status))) if status.code == 409 => Ok(None),
+            Err(stop) => Err(stop),
+        }
     }
 
     /// Looks whether a branch has moved.
@@ -243,8 +260,7 @@ impl Worker {
             && app["status"]["sync"]["status"] != json!("Synced");
         let mut healing = None;
         if heals && let Compared::At(revisions) = &compared {
-            let app = self.write(&writes::own_operation(&app, revisions, true)).await?;
-            healing = Some(app["operation"].clone());
+            healing = self.ask_itself(&app, revisions, true).await?;
         }
         self.write(&writes::reconciled(&now())).await?;
         let healing_since = now();
