@@ -271,7 +271,9 @@ mod tests {
     #[test]
     fn where_a_tasks_variables_come_from() {
         type Vars<'a> = &'a [(&'a str, &'a str)];
-        let cases: [(&str, Vars<'_>, Vars<'_>, Vars<'_>, Result<Vars<'_>, &str>); 5] = [
+        /// Id, the task's variables, the Promotion's, the step's, the outcome.
+        type Case<'a> = (&'a str, Vars<'a>, Vars<'a>, Vars<'a>, Result<Vars<'a>, &'a str>);
+        let cases: [Case<'_>; 5] = [
             (
                 "promotions/inflation-5",
                 &[("input1", "")],

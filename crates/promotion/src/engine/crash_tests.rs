@@ -272,7 +272,7 @@ fn assert_whole(outside: &Outside, case: &str) {
     let synced = outside.synced.lock().unwrap().clone();
     let commit = status.state.as_ref().unwrap()["commit"]["commit"].as_str().unwrap().to_owned();
     assert!(commit.starts_with("one+one@"), "{case}: {commit}");
-    assert_eq!(pushed, [commit.clone()], "{case}");
+    assert_eq!(pushed, std::slice::from_ref(&commit), "{case}");
     assert_eq!(synced, [commit], "{case}");
     let done: BTreeSet<_> =
         status.step_execution_metadata.iter().map(|e| e.alias.as_str()).collect();

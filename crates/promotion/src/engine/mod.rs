@@ -19,6 +19,8 @@ pub mod record;
 pub mod run;
 pub mod schema;
 pub mod scope;
+#[cfg(test)]
+mod scope_tests;
 pub mod skip;
 pub mod status_functions;
 #[cfg(test)]

@@ -60,17 +60,33 @@ pub struct Seen<'a> {
 
 /// Why something could not be evaluated.
 enum Problem {
-    /// An expression failed, or needs something fetched first.
-    Expression { doing: String, error: expr::Error },
-    /// Anything else, in words.
+    /// Something must be fetched first.
+    Lookup(expr::Error),
+    /// In words.
     Text(String),
 }
 
-impl From<expr::Error> for Problem {
-    fn from(error: expr::Error) -> Self {
-        Self::Expression { doing: String::new(), error }
+impl Problem {
+    /// An expression's error, with what was evaluated, the place, and what is
+    /// in scope where a name is not.
+    fn of(doing: &str, error: expr::Error, env: &Env) -> Self {
+        if error.lookup_key().is_some() {
+            return Self::Lookup(error);
+        }
+        let mut text = format!("{doing}{}", error.render());
+        if error.hint().is_some_and(|h| h.contains("is not defined; did you mean")) {
+            let variables = env.variables().map(|(name, _)| name);
+            let functions = env.functions().map(expr::Function::name);
+            let names: Vec<&str> = variables.chain(functions).take(MOST_NAMES).collect();
+            text.push_str("\ndefined here are ");
+            text.push_str(&names.join(", "));
+        }
+        Self::Text(text)
     }
 }
+
+/// How many names an error lists.
+const MOST_NAMES: usize = 40;
 
 impl<'a> Scope<'a> {
     /// The scope of an attempt.
@@ -97,7 +113,7 @@ impl<'a> Scope<'a> {
             let mut env = self.variables(seen)?;
             status_functions::install(&mut env, seen.entries, self.alias);
             let value = expr::template::evaluate_value(condition, &env)
-                .map_err(|error| Problem::Expression { doing: "if: ".to_owned(), error })?;
+                .map_err(|error| Problem::of("if: ", error, &env))?;
             skip::condition(&value).map_err(Problem::Text)
         })
         .await
@@ -127,7 +143,7 @@ impl<'a> Scope<'a> {
                     "" => "config: ".to_owned(),
                     path => format!("config field {path}: "),
                 };
-                Problem::Expression { doing, error: e.error }
+                Problem::of(&doing, e.error, &env)
             })
         })
         .await
@@ -154,12 +170,7 @@ impl<'a> Scope<'a> {
             &self.cache,
             || match evaluate() {
                 Ok(value) => Ok(Ok(value)),
-                Err(Problem::Expression { error, .. }) if error.lookup_key().is_some() => {
-                    Err(error)
-                }
-                Err(Problem::Expression { doing, error }) => {
-                    Ok(Err(format!("{doing}{}", error.render())))
-                }
+                Err(Problem::Lookup(error)) => Err(error),
                 Err(Problem::Text(text)) => Ok(Err(text)),
             },
             async |key: LookupKey| self.functions.resolve(self.run, &key).await,
@@ -182,10 +193,8 @@ fn add_vars(
     env.set("vars", Value::Map(vars.clone().into()));
     for var in written {
         let value = expr::template::evaluate_value(&var.value, env).map_err(|error| {
-            Problem::Expression {
-                doing: format!("error pre-processing promotion variable {:?}: ", var.name),
-                error,
-            }
+            let doing = format!("error pre-processing promotion variable {:?}: ", var.name);
+            Problem::of(&doing, error, env)
         })?;
         vars.insert(var.name.as_str(), value);
         env.set("vars", Value::Map(vars.clone().into()));
