@@ -1,3 +1,5 @@
 //! Supercargo's one binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    supercargo::main()
+}

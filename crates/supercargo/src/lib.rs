@@ -1,0 +1,89 @@
+//! Supercargo's command line and wiring: what the binary does, as a library,
+//! so that tests can start the same thing.
+//!
+//! * [`cli`]: the command line.
+//! * [`mapping`]: addresses to ask instead of public ones.
+//! * [`wiring`]: the controllers from their settings.
+//! * [`controller`]: `supercargo controller`.
+//! * [`sandbox`]: `supercargo sandbox`.
+//! * [`demo`]: `supercargo demo`.
+//! * [`telemetry`]: logs, metrics, health.
+
+pub mod cli;
+pub mod controller;
+pub mod demo;
+pub mod mapping;
+pub mod sandbox;
+pub mod telemetry;
+pub mod wiring;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+use cli::{Cli, Command};
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    run(Cli::parse())
+}
+
+/// Does what the command line says. Anything that goes wrong is one line on
+/// standard error and a failing exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    // One TLS library for the process; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match cli.command {
+        Command::Crds => print_crds(),
+        Command::Controller(args) => within_runtime(controller::run(args)),
+        Command::Sandbox(args) => within_runtime(sandbox::run(args)),
+        Command::Demo(args) => within_runtime(demo::run(args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("supercargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn within_runtime(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start: {e}"))?
+        .block_on(work)
+}
+
+fn print_crds() -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    for (_, yaml) in api::crd::files() {
+        if out.write_all(format!("---\n{yaml}").as_bytes()).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A token that is cancelled by SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// Where signals cannot be had.
+pub fn shutdown_signal() -> Result<CancellationToken, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|e| format!("cannot listen for SIGTERM: {e}"))?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        token.cancel();
+    });
+    Ok(shutdown)
+}

@@ -1,0 +1,89 @@
+//! Logs, and the HTTP address that serves metrics and health.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::LogFormat;
+
+/// Sends log lines to standard error, as many as `level` asks for: a level, or
+/// a filter such as `info,kube=warn`.
+///
+/// # Errors
+/// When `level` is neither.
+pub fn start_logging(level: &str, format: LogFormat) -> Result<(), String> {
+    let level = match level.to_ascii_lowercase().as_str() {
+        "discard" | "off" => "off".to_owned(),
+        "error" | "warn" | "info" | "debug" | "trace" => {
+            format!("{},kube_client=warn,hyper_util=warn", level.to_ascii_lowercase())
+        }
+        _ => level.to_owned(),
+    };
+    let filter = EnvFilter::try_new(&level)
+        .map_err(|e| format!("log level {level:?}: {e}; use error, warn, info, debug or trace"))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Console => lines.with_target(false).try_init(),
+    };
+    started.map_err(|e| e.to_string())
+}
+
+/// What the health endpoints answer from.
+#[derive(Clone, Default)]
+pub struct Health {
+    ready: Arc<AtomicBool>,
+}
+
+impl Health {
+    /// Says that the caches are filled.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+}
+
+struct Served {
+    health: Health,
+    metrics: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz` until `shutdown`.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve(
+    address: SocketAddr,
+    health: Health,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let served = Arc::new(Served { health, metrics: Box::new(metrics) });
+    let router = Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(text))
+        .with_state(served);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+async fn ready(State(served): State<Arc<Served>>) -> impl IntoResponse {
+    if served.health.ready.load(Ordering::Acquire) {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first listing of all kinds")
+    }
+}
+
+async fn text(State(served): State<Arc<Served>>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], (served.metrics)())
+}
