@@ -86,14 +86,19 @@ impl fmt::Display for GoDuration {
 
 /// A text that is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid duration {0:?}; write for example 30s, 5m or 1h30m")]
-pub struct DurationError(String);
+#[error("invalid duration {text:?}; write for example 30s, 5m or 1h30m")]
+pub struct DurationError {
+    text: String,
+    /// It has the form of one, and is longer than 292 years.
+    too_long: bool,
+}
 
 impl FromStr for GoDuration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        let wrong = || DurationError(text.to_owned());
+        let wrong = || DurationError { text: text.to_owned(), too_long: false };
+        let too_long = || DurationError { text: text.to_owned(), too_long: true };
         let (negative, mut rest) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
             Some(b'+') => (false, &text[1..]),
@@ -117,10 +122,10 @@ impl FromStr for GoDuration {
                 return Err(wrong());
             }
             let whole: i128 =
-                if whole.is_empty() { 0 } else { whole.parse().map_err(|_| wrong())? };
+                if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_long())? };
             total = total
-                .checked_add(whole.checked_mul(i128::from(unit)).ok_or_else(wrong)?)
-                .ok_or_else(wrong)?;
+                .checked_add(whole.checked_mul(i128::from(unit)).ok_or_else(too_long)?)
+                .ok_or_else(too_long)?;
             let mut scale = i128::from(unit);
             let mut value: i128 = 0;
             for digit in part.bytes().take(18) {
@@ -132,7 +137,7 @@ impl FromStr for GoDuration {
                 total += value * i128::from(unit) / power;
             }
             if total > i128::from(i64::MAX) + i128::from(negative) {
-                return Err(wrong());
+                return Err(too_long());
             }
             rest = tail;
         }
@@ -148,8 +153,15 @@ impl Serialize for GoDuration {
 }
 
 impl<'de> Deserialize<'de> for GoDuration {
+    /// The schema's pattern has no upper bound, and one object must not break
+    /// the reading of all: what is too long becomes the longest there is.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        match String::deserialize(deserializer)?.parse() {
+            Err(DurationError { text, too_long: true }) => {
+                Ok(Self(if text.starts_with('-') { i64::MIN } else { i64::MAX }))
+            }
+            other => other.map_err(de::Error::custom),
+        }
     }
 }
 
@@ -192,5 +204,8 @@ mod tests {
         for text in ["5", "1d", "", "s", "1,4s", ".s", "1.2.3s", "99999999999999999999h"] {
             assert!(text.parse::<GoDuration>().is_err(), "{text}");
         }
+        let long: GoDuration = serde_json::from_str("\"99999999999999999999h\"").unwrap();
+        assert_eq!(long.as_nanos(), i64::MAX);
+        assert!(serde_json::from_str::<GoDuration>("\"1d\"").is_err());
     }
 }

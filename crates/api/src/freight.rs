@@ -24,6 +24,7 @@ pub struct Freight {
     /// A name for people.
     pub alias: String,
     /// When it was discovered.
+    #[serde(deserialize_with = "crate::schema::lenient")]
     pub discovered_at: Option<Time>,
     /// What it comes from.
     pub origin: FreightOrigin,
@@ -150,7 +151,7 @@ pub struct VerifiedStage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Time>,
     /// The longest that it stayed there once it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::schema::lenient")]
     pub longest_soak: Option<GoDuration>,
 }
 

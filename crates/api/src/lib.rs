@@ -3,6 +3,7 @@
 //!
 //! One file a kind; what kinds share stands in files of its own.
 
+pub mod actors;
 pub mod admission;
 mod argocd_context;
 mod artifacts;
@@ -13,6 +14,7 @@ mod cluster_promotion_task;
 pub mod collections;
 pub mod conditions;
 pub mod crd;
+pub mod discovery;
 mod duration;
 mod enums;
 mod freight;
@@ -28,6 +30,7 @@ mod promotion_request;
 mod promotion_task;
 pub mod promotions;
 pub mod requests;
+mod retry;
 mod schema;
 mod selector_schema;
 pub mod soak;
@@ -69,13 +72,14 @@ pub use promotion_request::{
 };
 pub use promotion_task::{PromotionTask, PromotionTaskSpec};
 pub use requests::{AbortRequest, VerificationRequest, go_json};
+pub use retry::PromotionStepRetry;
 pub use stage::{
     AnalysisRunArgument, AnalysisRunMetadata, AnalysisTemplateReference, AutoPromotionHold,
     AutoPromotionOptions, FreightRequest, FreightSources, NamedFreight, PromotionReference,
     PromotionRequestReference, PromotionTemplate, PromotionTemplateSpec, PromotionWindowStatus,
     Stage, StageSpec, StageStatus, StageTargets, Verification,
 };
-pub use step::{ExpressionVariable, PromotionStep, PromotionStepRetry, PromotionTaskReference};
+pub use step::{ExpressionVariable, PromotionStep, PromotionTaskReference};
 pub use subscription::{
     ChartSubscription, DEFAULT_DISCOVERY_LIMIT, GenericSubscription, GitSubscription,
     ImageSubscription, Subscription, SubscriptionError, SubscriptionKind, discovery_limit,

@@ -63,3 +63,15 @@ pub(crate) fn is_zero_u32(n: &u32) -> bool {
 pub(crate) fn is_zero_i64(n: &i64) -> bool {
     *n == 0
 }
+
+/// Reads a field whose schema lets through what its type does not: one object
+/// must not break the reading of a whole list, so that counts as absent.
+pub(crate) fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
+    use serde::Deserialize;
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::duration::GoDuration;
+use crate::retry::PromotionStepRetry;
 
 /// A variable and its value, which may hold expressions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,17 +59,4 @@ pub struct PromotionTaskReference {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("enum" = ["PromotionTask", "ClusterPromotionTask"]))]
     pub kind: String,
-}
-
-/// When a step is tried again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
-pub struct PromotionStepRetry {
-    /// How long it may take altogether; 0 is without limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<GoDuration>,
-    /// How many errors end it; 0 is the kind's own.
-    #[serde(skip_serializing_if = "crate::schema::is_zero_u32")]
-    #[schemars(extend("format" = "int32"))]
-    pub error_threshold: u32,
 }

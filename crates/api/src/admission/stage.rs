@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::field_error::FieldError;
-use super::steps::validate_aliases;
+use super::steps::{validate_aliases, validate_retries};
 use crate::stage::StageSpec;
 
 const STEPS: &str = "spec.promotionTemplate.spec.steps";
@@ -53,6 +53,7 @@ pub fn validate_stage(spec: &StageSpec) -> Vec<FieldError> {
     }
     if let Some(template) = &spec.promotion_template {
         errors.extend(validate_aliases(STEPS, &template.spec.steps));
+        errors.extend(validate_retries(STEPS, &template.spec.steps));
         for (i, step) in template.spec.steps.iter().enumerate() {
             if step.task.is_none() {
                 continue;

@@ -45,9 +45,21 @@ pub fn validate_aliases(path: &str, steps: &[PromotionStep]) -> Vec<FieldError> 
     errors
 }
 
+/// What of the steps' retries at `path` cannot be read. The schema lets it
+/// through (`api` 3.4); upstream stumbles over it when it reads the object.
+pub(super) fn validate_retries(path: &str, steps: &[PromotionStep]) -> Vec<FieldError> {
+    let problems = steps.iter().enumerate().filter_map(|(i, step)| {
+        let (field, value, detail) = step.retry.as_ref()?.problem()?;
+        Some(FieldError::invalid(format!("{path}[{i}].retry.{field}"), value.clone(), detail))
+    });
+    problems.collect()
+}
+
 /// What is wrong with a task, of either kind.
 pub fn validate_task(spec: &PromotionTaskSpec) -> Vec<FieldError> {
-    validate_aliases("spec.steps", &spec.steps)
+    let mut errors = validate_aliases("spec.steps", &spec.steps);
+    errors.extend(validate_retries("spec.steps", &spec.steps));
+    errors
 }
 
 #[cfg(test)]
@@ -63,6 +75,20 @@ mod tests {
             .iter()
             .map(|e| format!("{} {}", e.field, e.detail))
             .collect()
+    }
+
+    #[test]
+    fn retries_can_be_read() {
+        let spec = serde_json::json!({"steps": [
+            {"uses": "a", "retry": {"timeout": "1m"}}, {"uses": "b", "retry": {"timeout": "1d"}}
+        ]});
+        let errors = validate_task(&serde_json::from_value(spec).unwrap());
+        assert_eq!(errors.len(), 1);
+        assert_eq!(
+            errors[0].to_string(),
+            "spec.steps[1].retry.timeout: Invalid value: \"1d\": must be a duration, for example \
+             30s, 5m or 1h30m"
+        );
     }
 
     #[test]
