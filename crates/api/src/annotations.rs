@@ -26,3 +26,21 @@ pub const COLOR: &str = "kargo.akuity.io/color";
 pub const KEEP_NAMESPACE: &str = "kargo.akuity.io/keep-namespace";
 /// Text about an object, for people.
 pub const DESCRIPTION: &str = "kargo.akuity.io/description";
+/// On an AnalysisRun: the Promotion that it verifies.
+pub const PROMOTION: &str = "kargo.akuity.io/promotion";
+/// Which migrations an object went through, as JSON. Nothing reads it.
+pub const MIGRATED: &str = "kargo.akuity.io/migrated";
+/// Which repositories each Project may use a GitHub App for, as JSON.
+pub const GITHUB_TOKEN_SCOPES: &str = "kargo.akuity.io/github-token-scopes";
+/// Where a shared Secret or ConfigMap is copied to: `*` is every Project.
+pub const REPLICATE_TO: &str = "kargo.akuity.io/replicate-to";
+/// When a copy was last made (RFC 3339).
+pub const REPLICATED_AT: &str = "kargo.akuity.io/replicated-at";
+/// Starts the annotations of Events.
+pub const EVENT_PREFIX: &str = "event.kargo.akuity.io/";
+/// Marks ServiceAccounts, Roles and RoleBindings as ours.
+pub const RBAC_MANAGED: &str = "rbac.kargo.akuity.io/managed";
+/// The claims by which users are a ServiceAccount, as JSON.
+pub const RBAC_CLAIMS: &str = "rbac.kargo.akuity.io/claims";
+/// Starts the older annotations with one claim each.
+pub const RBAC_CLAIM_PREFIX: &str = "rbac.kargo.akuity.io/claim.";

@@ -63,6 +63,14 @@ pub struct GitCommit {
     pub subscription_name: String,
 }
 
+impl GitCommit {
+    /// Whether both are the same commit of the same repository, however they
+    /// were found (`api` 7.5). `==` compares all fields.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.repo_url == other.repo_url && self.id == other.id
+    }
+}
+
 /// A container image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]

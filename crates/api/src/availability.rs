@@ -30,6 +30,28 @@ impl FreightRequest {
     }
 }
 
+/// A strategy that there is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unsupported AvailabilityStrategy: {0}; use All or OneOf")]
+pub struct UnknownStrategy(String);
+
+/// Whether the strategies of all of a Stage's requests are known. Through a
+/// request whose strategy is not, only approved Freight is available.
+///
+/// # Errors
+/// With the first that is not.
+pub fn check_strategies(stage: &Stage) -> Result<(), UnknownStrategy> {
+    let strategies = stage.spec.requested_freight.iter().map(|r| &r.sources.availability_strategy);
+    match strategies.into_iter().find(|s| !is_known(s)) {
+        Some(unknown) => Err(UnknownStrategy(unknown.clone())),
+        None => Ok(()),
+    }
+}
+
+fn is_known(strategy: &str) -> bool {
+    matches!(strategy, "" | "All" | "OneOf")
+}
+
 /// Whether a Stage may take Freight.
 pub fn is_available(stage: &Stage, freight: &Freight, now: Timestamp) -> bool {
     if stage.metadata.namespace != freight.metadata.namespace {
@@ -47,6 +69,9 @@ pub fn is_available(stage: &Stage, freight: &Freight, now: Timestamp) -> bool {
 fn fits(request: &FreightRequest, stage: &str, freight: &Freight, now: Timestamp) -> bool {
     if freight.is_approved_for(stage) || request.sources.direct {
         return true;
+    }
+    if !is_known(&request.sources.availability_strategy) {
+        return false;
     }
     let soak = request.required_soak();
     let good = |upstream: &String| {
@@ -126,6 +151,17 @@ mod tests {
                 .insert((*stage).into(), VerifiedStage { verified_at: None, longest_soak });
         }
         Freight { status: Some(status), ..freight("W") }
+    }
+
+    #[test]
+    fn a_strategy_that_there_is_not() {
+        // spec: api/listing-L4
+        let stage = stage(from(&["U"], "Some", ""));
+        let error = check_strategies(&stage).unwrap_err().to_string();
+        assert_eq!(error, "unsupported AvailabilityStrategy: Some; use All or OneOf");
+        assert!(!is_available(&stage, &verified(&[("U", None)]), at(0)));
+        assert!(list(&stage, &[Arc::new(verified(&[("U", None)]))], at(0)).is_empty());
+        assert_eq!(check_strategies(&self::stage(from(&["U"], "OneOf", ""))), Ok(()));
     }
 
     #[test]

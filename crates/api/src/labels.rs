@@ -12,6 +12,16 @@ pub const STAGE: &str = "kargo.akuity.io/stage";
 pub const FREIGHT_COLLECTION: &str = "kargo.akuity.io/freight-collection";
 /// What kind of credential a Secret holds.
 pub const CRED_TYPE: &str = "kargo.akuity.io/cred-type";
+/// On a Lease: the controller whose heartbeat it is.
+pub const CONTROLLER: &str = "kargo.akuity.io/controller";
+/// On a copy: the name of what it is a copy of.
+pub const REPLICATED_FROM: &str = "kargo.akuity.io/replicated-from";
+/// On a copy: a hash over what was copied.
+pub const REPLICATED_SHA: &str = "kargo.akuity.io/replicated-sha";
+/// Marks a Secret that holds a token of the API.
+pub const RBAC_API_TOKEN: &str = "rbac.kargo.akuity.io/api-token";
+/// Marks ServiceAccounts whose roles come with the installation.
+pub const RBAC_SYSTEM_ROLE: &str = "rbac.kargo.akuity.io/system-role";
 
 /// A value that fits a label, 63 bytes at most: a longer one is cut, and told
 /// from others by a hash (`api` 7.18).

@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn running_then_waiting_then_ended() {
         use PromotionPhase::{Failed, Pending, Running, Succeeded, Unset};
-        let mut all = vec![
+        let mut all = [
             promotion("a", Succeeded),
             promotion("b", Pending),
             promotion("c", Running),

@@ -127,8 +127,9 @@ fn trim_repository(path: &str) -> &str {
 /// credentials, without `/` and `.git` at the end, `git@host:path` as
 /// `ssh://`. What cannot be read is returned as it is.
 pub fn normalize_git(url: &str) -> String {
-    static SCP: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"^((?:[\w-]+@)?[\w-]+(?:\.[\w-]+)*)(?::(.*))?$").ok());
+    static SCP: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"^((?:[0-9A-Za-z_-]+@)?[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*)(?::(.*))?$").ok()
+    });
     let text = sanitise(&url.to_lowercase());
     let web = text.starts_with("http://") || text.starts_with("https://");
     if web || text.starts_with("ssh://") {

@@ -300,7 +300,9 @@ mod tests {
         .unwrap();
         let commit = json!({"repoURL": "https://x/y", "id": "1"});
         let image = |url: &str| json!({"repoURL": url, "tag": "1"});
-        let cases: Vec<(&str, Value, bool, Option<&Warehouse>, Vec<(&str, &str)>)> = vec![
+        type Errors = Vec<(&'static str, &'static str)>;
+        type Case<'a> = (&'static str, Value, bool, Option<&'a Warehouse>, Errors);
+        let cases: Vec<Case<'_>> = vec![
             (
                 "fits",
                 json!({"commits": [commit], "images": [image("nginx")]}),

@@ -54,7 +54,8 @@ mod tests {
         aware.spec.targets = Some(StageTargets::default());
         let classic = Stage::new("s", Default::default());
         let there: BTreeSet<String> = ["a".into(), "b".into()].into();
-        let cases: Vec<(&str, Option<&Stage>, &[&str], Vec<&str>)> = vec![
+        type Case<'a> = (&'a str, Option<&'a Stage>, &'a [&'a str], Vec<&'a str>);
+        let cases: Vec<Case<'_>> = vec![
             ("admission/A150", Some(&aware), &["a", "b", "a"], vec!["spec.targets[2].name"]),
             (
                 "admission/A150",

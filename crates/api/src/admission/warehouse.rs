@@ -438,7 +438,8 @@ mod tests {
             fields.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             json!({ "image": fields })
         };
-        let cases: Vec<(&str, Value, Vec<(&str, &str)>)> = vec![
+        type Errors = Vec<(&'static str, &'static str)>;
+        let cases: Vec<(&str, Value, Errors)> = vec![
             (
                 "api/subscriptions-S7",
                 image(json!({"discoveryLimit": 101})),
