@@ -64,9 +64,11 @@ async fn an_idle_cluster_is_never_written_to() {
     cluster.stage("prod", "why Freight waits", waiting).await;
     // The runtime's clock jumps: these are timers, not waits.
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-    let before = cluster.writes();
+    let (before, earlier) = (cluster.writes(), cluster.api.requests());
     tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
-    assert_eq!(cluster.writes(), before, "an hour of passes wrote something");
+    let since = cluster.api.requests().since(&earlier);
+    assert_eq!(cluster.writes(), before, "an hour of passes wrote something: {since:?}");
+    assert!(since.of("get", "namespaces") >= 10, "passes were made: {since:?}");
     cluster.stop().await;
 }
 
@@ -87,7 +89,9 @@ async fn without_a_project_nothing_promotes_and_the_stage_says_so() {
     assert!(cluster.context.stores.promotions.is_empty());
 
     // A Promotion by hand is not let start either; a Project lets it.
-    cluster.create::<api::Promotion>(by_hand("test", "test.01", "f1")).await;
+    cluster
+        .create::<api::Promotion>(by_hand("test", "test.01j00000000000000000000000.f1", "f1"))
+        .await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let key = controllers::store::Key::new("p", "test");
     let stage = cluster.context.stores.stages.get(&key).unwrap();
@@ -146,8 +150,17 @@ async fn a_task_that_does_not_exist_is_named() {
     cluster.create::<api::Stage>(stage).await;
     let says = |s: &api::Stage| stage_said(s, "Ready").contains("promote-kro-instance");
     let stage = cluster.stage("test", "the missing task", says).await;
-    let ready = stage_said(&stage, "Ready");
-    assert!(ready.contains("promote-image"), "{ready}");
+    for said in [stage_said(&stage, "Ready"), stage_said(&stage, "TasksFound")] {
+        assert!(said.contains("promote-kro-instance"), "{said}");
+        assert!(said.contains("promote-image"), "{said}");
+    }
+    let events: kube::Api<k8s_openapi::api::core::v1::Event> =
+        kube::Api::namespaced(cluster.client.clone(), "p");
+    // Events are written beside the pass.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let events = events.list(&Default::default()).await.unwrap();
+    let warned = events.iter().filter(|e| e.reason.as_deref() == Some("TaskNotFound")).count();
+    assert_eq!(warned, 1, "one Event however often it is tried");
     cluster.create::<api::PromotionTask>(task("promote-kro-instance")).await;
     let promotion = cluster.promotion_of("test", "f1").await;
     assert_eq!(promotion.spec.steps.len(), 1);

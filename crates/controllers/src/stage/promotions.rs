@@ -28,6 +28,23 @@ pub fn in_order(promotions: &[Arc<Promotion>]) -> Vec<Arc<Promotion>> {
     sorted
 }
 
+/// Whether a Promotion's name gives it a place among those of its Stage:
+/// `<stage>.<ulid>.<freight>`, as admission names it (`promotions` 3). One of
+/// another name would stand before or after all others for ever, so it counts
+/// for nothing here; the Promotion controller tells its maker.
+pub fn has_place(stage: &str, promotion: &str) -> bool {
+    let Some((rest, _freight)) = promotion.rsplit_once('.') else { return false };
+    let Some((prefix, ulid)) = rest.rsplit_once('.') else { return false };
+    let stage = stage.to_lowercase();
+    let is_ulid = ulid.len() == 26 && ulid.bytes().all(|b| b.is_ascii_alphanumeric());
+    // A Target may follow the Stage's name, and a long one is cut.
+    let is_stage = prefix
+        .strip_prefix(stage.as_str())
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        || (prefix.len() > 200 && stage.starts_with(prefix));
+    is_ulid && is_stage
+}
+
 /// Folds finished Promotions into `status` and decides which Promotion is the
 /// current one. `may_start` says whether new Promotions are let through at all
 /// (they are not without a Project).

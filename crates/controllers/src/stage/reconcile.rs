@@ -87,7 +87,11 @@ impl<'a> Pass<'a> {
         Self {
             context,
             status: stage.status.clone().unwrap_or_default(),
-            promotions: context.stores.promotions_of(&key),
+            promotions: {
+                let mut promotions = context.stores.promotions_of(&key);
+                promotions.retain(|p| promotions::has_place(&key.name, &p.name_any()));
+                promotions
+            },
             started: context.clock.now(),
             stage,
             key,
@@ -154,9 +158,9 @@ impl<'a> Pass<'a> {
         self.mark_verified().map_err(|e| e.while_("failed to verify Freight for Stage: "))?;
         self.write_marks().await?;
         self.hold();
+        self.say_which_tasks_are_missing();
         self.auto_promote().await.map_err(|e| e.while_("failed to auto-promote Freight: "))?;
         self.say_why_freight_waits();
-        self.say_which_tasks_are_missing();
         Ok(())
     }
 

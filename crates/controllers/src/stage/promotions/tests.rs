@@ -220,6 +220,23 @@ fn a_current_one_that_was_deleted_makes_room_in_this_pass_only() {
 }
 
 #[test]
+fn only_names_in_order_have_a_place() {
+    let ulid = "01j00000000000000000000000";
+    let long = "a".repeat(230);
+    for (stage, name, expected) in [
+        ("dev", format!("dev.{ulid}.abc1234"), true),
+        ("Dev", format!("dev.{ulid}.abc"), true),
+        ("dev", format!("dev.target.{ulid}.abc1234"), true),
+        (long.as_str(), format!("{}.{ulid}.abc1234", "a".repeat(218)), true),
+        ("dev", format!("developer.{ulid}.abc1234"), false),
+        ("dev", "promo-x7k2p".to_owned(), false),
+        ("dev", "dev.1.abc1234".to_owned(), false),
+    ] {
+        assert_eq!(has_place(stage, &name), expected, "{name}");
+    }
+}
+
+#[test]
 fn without_a_project_nothing_starts() {
     let mut status = status_of(json!({}));
     let waiting = promotion("p1", json!({}));
