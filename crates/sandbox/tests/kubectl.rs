@@ -254,11 +254,15 @@ async fn built_in_kinds_events_and_namespaces() {
     assert!(table.contains("secret/git") && table.contains("configmap/map"), "{table}");
     let namespaces = kubectl.good(&["get", "ns"]).await;
     assert!(words(&namespaces).iter().any(|line| line.starts_with(&["team", "Active"])));
+    let uid = kubectl
+        .good(&["-n", "team", "get", "configmap", "map", "-o", "jsonpath={.metadata.uid}"])
+        .await;
     let event = r#"{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e","namespace":"team"},
         "eventTime":"2026-01-01T00:00:00.000000Z","type":"Normal","reason":"Created","action":"Create","note":"made a thing",
         "reportingController":"test","reportingInstance":"test-1",
-        "regarding":{"apiVersion":"v1","kind":"ConfigMap","name":"map","namespace":"team"}}"#;
-    kubectl.run(&["create", "-f", "-"], event).await.good();
+        "regarding":{"apiVersion":"v1","kind":"ConfigMap","name":"map","namespace":"team","uid":"UID"}}"#
+        .replace("UID", &uid);
+    kubectl.run(&["create", "-f", "-"], &event).await.good();
     let events = kubectl.good(&["-n", "team", "get", "events"]).await;
     assert!(events.contains("made a thing") && events.contains("configmap/map"), "{events}");
     let events = kubectl.good(&["-n", "team", "events"]).await;

@@ -1,0 +1,246 @@
+//! What controllers rely on in a Kubernetes API, as scenarios that take nothing but a client: the sandbox's
+//! API is held to them here, and a real API server is held to the same ones where there is one.
+//!
+//! With `CONFORMANCE_KUBECONFIG` naming a kubeconfig, every scenario also runs against that cluster. Each
+//! makes a namespace of its own.
+
+#[path = "conformance/apply.rs"]
+mod apply;
+#[path = "conformance/deletion.rs"]
+mod deletion;
+#[path = "conformance/objects.rs"]
+mod objects;
+#[path = "conformance/reading.rs"]
+mod reading;
+#[path = "conformance/schema.rs"]
+mod schema;
+#[path = "conformance/support.rs"]
+mod support;
+#[path = "conformance/watching.rs"]
+mod watching;
+
+/// Runs each scenario as a test of its own.
+macro_rules! scenarios {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        $(mod $module {
+            $(#[tokio::test]
+            async fn $name() {
+                crate::support::run(crate::$module::$name).await;
+            })+
+        })+
+    };
+}
+
+mod on_the_sandbox {
+    scenarios! {
+        objects:
+            created_objects_get_what_the_server_gives,
+            names_are_generated_and_checked,
+            refusals_carry_reason_code_and_details,
+            an_update_needs_the_current_version,
+            status_and_spec_are_written_apart,
+            writes_that_change_nothing_write_nothing,
+            merge_and_json_patches,
+            strategic_patches_are_for_built_in_kinds,
+            secrets_encode_plain_data,
+            a_dry_run_leaves_no_trace,
+            events_are_one_thing_in_two_groups;
+        reading:
+            lists_are_selected_by_labels_and_fields,
+            lists_come_in_pages,
+            tables_follow_the_printer_columns,
+            metadata_can_be_asked_for_alone,
+            discovery_tells_groups_and_resources;
+        apply:
+            apply_creates_changes_and_removes,
+            apply_conflicts_name_manager_and_field,
+            applied_lists_merge_by_key,
+            a_status_can_be_applied;
+        deletion:
+            finalizers_hold_an_object,
+            preconditions_are_kept,
+            a_selection_is_deleted,
+            dependents_go_with_their_owner,
+            foreground_and_orphan,
+            a_namespace_takes_its_contents,
+            a_definition_takes_its_objects;
+        watching:
+            a_watch_tells_what_happens_after_a_version,
+            a_watch_without_version_begins_with_what_is_there,
+            a_selective_watch_sees_objects_come_and_go,
+            streamed_lists_end_with_a_bookmark,
+            a_watch_ends_at_its_timeout_with_a_bookmark,
+            reflectors_follow;
+        schema:
+            defaults_are_set_and_unknown_fields_dropped,
+            breaches_are_told_with_field_and_cause,
+            rules_are_evaluated,
+            strict_validation_refuses_unknown_fields,
+            a_changed_definition_is_served_at_once;
+    }
+}
+
+mod only_on_the_sandbox {
+    use crate::support;
+    use futures::{StreamExt, TryStreamExt};
+    use kube::api::{WatchEvent, WatchParams};
+    use sandbox::kubernetes::{Api, Failure, Limits};
+    use std::sync::Arc;
+
+    /// A watch from before the history is told 410.
+    #[tokio::test]
+    async fn a_watch_from_a_forgotten_version_is_gone() {
+        let api = Api::with_limits(Limits { history: 3, ..Limits::default() });
+        let client = api.client();
+        let space = support::Space::new(&client).await;
+        let widgets = space.widgets();
+        for n in 0..5 {
+            space.create(&format!("w{n}"), 1).await;
+        }
+        let mut watch = widgets.watch(&WatchParams::default(), "1").await.unwrap().boxed();
+        match watch.try_next().await.unwrap().unwrap() {
+            WatchEvent::Error(status) => {
+                assert_eq!((status.code, status.reason.as_str()), (410, "Expired"))
+            }
+            other => panic!("{other:?}"),
+        }
+        let now = api.version();
+        api.compact();
+        let mut watch =
+            widgets.watch(&WatchParams::default(), &now.to_string()).await.unwrap().boxed();
+        space.create("later", 1).await;
+        assert!(matches!(watch.try_next().await.unwrap().unwrap(), WatchEvent::Added(_)));
+    }
+
+    /// A watcher that does not read is closed, and what it has missed can be had again.
+    #[tokio::test]
+    async fn a_slow_watcher_is_closed() {
+        let api = Api::with_limits(Limits { watch_buffer: 4, ..Limits::default() });
+        let client = api.client();
+        let space = support::Space::new(&client).await;
+        let from = api.version().to_string();
+        let mut watch =
+            space.widgets().watch(&WatchParams::default(), &from).await.unwrap().boxed();
+        for n in 0..20 {
+            space.create(&format!("w{n}"), 1).await;
+        }
+        let mut seen = 0;
+        while let Some(event) = watch.try_next().await.unwrap() {
+            assert!(matches!(event, WatchEvent::Added(_)));
+            seen += 1;
+        }
+        assert!(seen < 20, "{seen}");
+        assert_eq!(api.watches(), 0);
+    }
+
+    /// Closing the watches ends them; counters and hooks see requests.
+    #[tokio::test]
+    async fn watches_can_be_closed_and_requests_counted_and_refused() {
+        let api = Api::new();
+        let client = api.client();
+        let space = support::Space::new(&client).await;
+        let before = api.requests();
+        let from = api.version().to_string();
+        let mut watch =
+            space.widgets().watch(&WatchParams::default(), &from).await.unwrap().boxed();
+        assert_eq!(api.watches(), 1);
+        api.close_watches();
+        assert!(watch.try_next().await.unwrap().is_none());
+        space.create("one", 1).await;
+        let since = api.requests().since(&before);
+        assert_eq!(
+            (since.of("watch", "widgets"), since.of("create", "widgets"), since.writes()),
+            (1, 1, 1)
+        );
+        assert_eq!(since.total(), 2);
+        api.set_hook(Some(Arc::new(|request| {
+            (request.verb == "create" && request.resource == "widgets")
+                .then(|| Failure::new(503, "ServiceUnavailable", "later"))
+        })));
+        let refused = space
+            .widgets()
+            .create(&kube::api::PostParams::default(), &space.widget("two", 1))
+            .await;
+        assert_eq!(support::status(refused).code, 503);
+        api.set_hook(None);
+        space.create("two", 1).await;
+    }
+
+    /// Bodies are bounded.
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_refused() {
+        let api = Api::with_limits(Limits { body: 2000, ..Limits::default() });
+        let request = http::Request::post("/api/v1/namespaces")
+            .header("content-type", "application/json")
+            .body(axum::body::Body::from(vec![b' '; 3000]))
+            .unwrap();
+        assert_eq!(api.handle(request).await.status(), 413);
+    }
+
+    /// Whatever the bytes, there is an answer.
+    #[tokio::test]
+    async fn nothing_that_is_sent_makes_it_fall() {
+        let api = Api::new();
+        api.load(support::DEFINITION).unwrap();
+        let paths = [
+            "/",
+            "//",
+            "/api",
+            "/apis/%ff%fe",
+            "/api/v1/namespaces/%00",
+            "/apis/sandbox.example.com/v1/namespaces/default/widgets",
+            "/apis/sandbox.example.com/v1/namespaces/default/widgets/x",
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            "/apis/sandbox.example.com/v1/widgets?watch=1&resourceVersion=x",
+            "/apis/sandbox.example.com/v1/widgets?continue=e30&limit=1",
+            "/api/v1/namespaces/default/secrets/x/y/z",
+            "/api/v1/events?fieldSelector=%3D%3D",
+            "/api/v1/secrets?labelSelector=(((",
+        ];
+        let bodies = [
+            "",
+            "null",
+            "[]",
+            "7",
+            "\"x\"",
+            "{}",
+            "{\"kind\":7}",
+            "{\"metadata\":[]}",
+            "[{\"op\":\"add\"}]",
+            "{\"metadata\":{\"labels\":7}}",
+            "{\"apiVersion\":\"sandbox.example.com/v1\",\"kind\":\"Widget\",\"metadata\":{\"name\":\"x\",\"finalizers\":{},\"managedFields\":\"x\"},\"spec\":[]}",
+            "{\"apiVersion\":\"sandbox.example.com/v1\",\"kind\":\"Widget\",\"metadata\":{\"name\":\"x\",\"ownerReferences\":[7]},\"spec\":{\"size\":1,\"parts\":[7,null]}}",
+            "{\"apiVersion\":\"apiextensions.k8s.io/v1\",\"kind\":\"CustomResourceDefinition\",\"metadata\":{\"name\":\"x\"},\"spec\":7}",
+            "{\"apiVersion\":\"apiextensions.k8s.io/v1\",\"kind\":\"CustomResourceDefinition\",\"metadata\":{\"name\":\"a.b\"},\"spec\":{\"group\":\"b\",\"scope\":\"Cluster\",\"names\":{\"plural\":\"a\",\"kind\":\"A\"},\"versions\":[{\"name\":\"v1\",\"served\":true,\"storage\":true,\"schema\":{\"openAPIV3Schema\":{\"x-kubernetes-validations\":[{\"rule\":\"((((\"}],\"pattern\":\"[\"}}}]}}",
+        ];
+        let kinds = [
+            "application/json",
+            "application/yaml",
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/strategic-merge-patch+json",
+            "application/apply-patch+yaml",
+            "application/vnd.kubernetes.protobuf",
+            "x",
+        ];
+        for path in paths {
+            for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] {
+                for kind in kinds {
+                    for body in bodies {
+                        let request = http::Request::builder()
+                            .method(method)
+                            .uri(format!(
+                                "{path}{}fieldManager=x&force=1",
+                                if path.contains('?') { "&" } else { "?" }
+                            ))
+                            .header("content-type", kind)
+                            .body(axum::body::Body::from(body))
+                            .unwrap();
+                        let status = api.handle(request).await.status();
+                        assert_ne!(status, 500, "{method} {path} {kind} {body}");
+                    }
+                }
+            }
+        }
+    }
+}

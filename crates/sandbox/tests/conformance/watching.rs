@@ -1,0 +1,136 @@
+//! Watches.
+
+use crate::support::{Space, version};
+use futures::{Stream, StreamExt, TryStreamExt};
+use kube::Client;
+use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::json;
+use std::pin::Pin;
+
+type Events = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Send>>;
+
+async fn watch(space: &Space, params: WatchParams, from: &str) -> Events {
+    space.widgets().watch(&params, from).await.unwrap().boxed()
+}
+
+async fn next(events: &mut Events) -> (&'static str, String, DynamicObject) {
+    let (kind, object) = match events.try_next().await.unwrap().expect("the watch has ended") {
+        WatchEvent::Added(object) => ("added", object),
+        WatchEvent::Modified(object) => ("modified", object),
+        WatchEvent::Deleted(object) => ("deleted", object),
+        other => panic!("{other:?}"),
+    };
+    (kind, object.metadata.name.clone().unwrap(), object)
+}
+
+pub async fn a_watch_tells_what_happens_after_a_version(client: Client) {
+    let space = Space::new(&client).await;
+    let first = space.create("one", 1).await;
+    space.create("two", 1).await;
+    // From an earlier version: what has happened since is told first.
+    let mut events = watch(&space, WatchParams::default(), &version(&first)).await;
+    assert_eq!(next(&mut events).await.1, "two");
+    let changed = space.merge("one", json!({"spec": {"size": 2}})).await;
+    let (kind, name, object) = next(&mut events).await;
+    assert_eq!((kind, name.as_str()), ("modified", "one"));
+    assert_eq!((version(&object), &object.data["spec"]["size"]), (version(&changed), &json!(2)));
+    space.widgets().delete("one", &DeleteParams::default()).await.unwrap();
+    let (kind, _, object) = next(&mut events).await;
+    assert_eq!(kind, "deleted");
+    assert!(version(&object).parse::<u64>().unwrap() > version(&changed).parse::<u64>().unwrap());
+    let again = space.create("one", 7).await;
+    let (kind, _, object) = next(&mut events).await;
+    assert_eq!((kind, object.metadata.uid), ("added", again.metadata.uid));
+}
+
+pub async fn a_watch_without_version_begins_with_what_is_there(client: Client) {
+    let space = Space::new(&client).await;
+    space.create("one", 1).await;
+    let mut events = watch(&space, WatchParams::default(), "0").await;
+    assert_eq!(next(&mut events).await.0, "added");
+    space.create("two", 1).await;
+    assert_eq!(next(&mut events).await.1, "two");
+}
+
+pub async fn a_selective_watch_sees_objects_come_and_go(client: Client) {
+    let space = Space::new(&client).await;
+    let first = space.create("one", 1).await;
+    let mut events =
+        watch(&space, WatchParams::default().labels("tier=front"), &version(&first)).await;
+    let mut named =
+        watch(&space, WatchParams::default().fields("metadata.name=two"), &version(&first)).await;
+    space.merge("one", json!({"metadata": {"labels": {"tier": "front"}}})).await;
+    assert_eq!(next(&mut events).await.0, "added");
+    space.merge("one", json!({"spec": {"size": 2}})).await;
+    assert_eq!(next(&mut events).await.0, "modified");
+    space.merge("one", json!({"metadata": {"labels": null}})).await;
+    let (kind, _, object) = next(&mut events).await;
+    assert_eq!(kind, "deleted");
+    assert!(object.metadata.labels.is_some_and(|labels| labels["tier"] == "front"));
+    space.widgets().delete("one", &DeleteParams::default()).await.unwrap();
+    let mut second = space.widget("two", 1);
+    second.metadata.labels = Some([("tier".to_owned(), "front".to_owned())].into());
+    space.widgets().create(&PostParams::default(), &second).await.unwrap();
+    let (kind, name, _) = next(&mut events).await;
+    assert_eq!((kind, name.as_str()), ("added", "two"));
+    assert_eq!(next(&mut named).await.1, "two");
+}
+
+pub async fn streamed_lists_end_with_a_bookmark(client: Client) {
+    let space = Space::new(&client).await;
+    space.create("one", 1).await;
+    space.create("two", 1).await;
+    let stream = watcher(space.widgets(), watcher::Config::default().streaming_lists());
+    let mut stream = std::pin::pin!(stream);
+    let mut seen = Vec::new();
+    loop {
+        match stream.try_next().await.unwrap().unwrap() {
+            watcher::Event::Init => seen.push("init".to_owned()),
+            watcher::Event::InitApply(object) => seen.push(object.metadata.name.unwrap()),
+            watcher::Event::InitDone => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(seen, ["init", "one", "two"]);
+    space.create("three", 1).await;
+    match stream.try_next().await.unwrap().unwrap() {
+        watcher::Event::Apply(object) => assert_eq!(object.metadata.name.as_deref(), Some("three")),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn a_watch_ends_at_its_timeout_with_a_bookmark(client: Client) {
+    let space = Space::new(&client).await;
+    let made = space.create("one", 1).await;
+    let mut events = watch(&space, WatchParams::default().timeout(1), &version(&made)).await;
+    let mut bookmarks = Vec::new();
+    while let Some(event) = events.try_next().await.unwrap() {
+        match event {
+            WatchEvent::Bookmark(bookmark) => {
+                bookmarks.push(bookmark.metadata.resource_version.parse::<u64>().unwrap())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(bookmarks.iter().all(|bookmark| *bookmark >= version(&made).parse::<u64>().unwrap()));
+}
+
+pub async fn reflectors_follow(client: Client) {
+    let space = Space::new(&client).await;
+    for n in 0..7 {
+        space.create(&format!("w{n}"), n).await;
+    }
+    // Pages of three, so that the first list takes several.
+    let config = watcher::Config::default().page_size(3);
+    let stream = watcher(space.widgets(), config).default_backoff().applied_objects();
+    let mut stream = std::pin::pin!(stream);
+    let mut names = Vec::new();
+    for _ in 0..7 {
+        names.push(stream.try_next().await.unwrap().unwrap().metadata.name.unwrap());
+    }
+    assert_eq!(names, ["w0", "w1", "w2", "w3", "w4", "w5", "w6"]);
+    space.merge("w3", json!({"spec": {"size": 50}})).await;
+    assert_eq!(stream.try_next().await.unwrap().unwrap().data["spec"]["size"], 50);
+    assert_eq!(space.widgets().list(&ListParams::default()).await.unwrap().items.len(), 7);
+}
