@@ -47,6 +47,7 @@ struct State {
 #[derive(Default)]
 pub struct RegistryTraffic {
     state: Mutex<State>,
+    logged: tokio::sync::Notify,
 }
 
 impl RegistryTraffic {
@@ -92,6 +93,20 @@ impl RegistryTraffic {
         self.with(|s| s.total)
     }
 
+    /// Waits until there were so many requests with that method (any if empty)
+    /// whose path holds that text.
+    pub async fn until(&self, times: usize, method: &str, path_contains: &str) {
+        loop {
+            let logged = self.logged.notified();
+            tokio::pin!(logged);
+            logged.as_mut().enable();
+            if self.count(method, path_contains) >= times {
+                return;
+            }
+            logged.await;
+        }
+    }
+
     /// Forgets the requests, not the total.
     pub fn clear(&self) {
         self.with(|s| s.requests.clear());
@@ -120,6 +135,7 @@ impl RegistryTraffic {
             }
             s.requests.push_back(request);
         });
+        self.logged.notify_waiters();
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {

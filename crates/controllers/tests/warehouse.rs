@@ -1,0 +1,438 @@
+//! Warehouses over a registry and a cluster in memory: tags become Freight,
+//! nothing new writes nothing, and what is wrong is said.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::{Freight, Warehouse};
+use controllers::context::{Context, Settings};
+use controllers::metrics::Metrics;
+use controllers::store::Key;
+use controllers::warehouse::{self, Parts};
+use credentials::{FixedCredentials, LookupOptions};
+use k8s_openapi::api::core::v1::{Event, Namespace};
+use kube::Client;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use promotion::engine::{Engine, NoFunctions, SHOW_AFTER};
+use promotion::world::World;
+use sandbox::registry::{Access, Fault, NewImage, Registry, RegistryOptions};
+use serde_json::{Value, json};
+use sources::image::CacheByTag;
+use sources::registry::ClientSettings;
+use sources::{Images, Settings as SourceSettings};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for what it expects.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PUBLIC: &str = "docker.io/owner/app";
+const PROJECT: &str = "p";
+
+struct Bench {
+    api: sandbox::kubernetes::Api,
+    client: Client,
+    registry: Registry,
+    context: Arc<Context>,
+    changed: Arc<Notify>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::with(Access::Open).await
+    }
+
+    /// A cluster with CRDs, Project namespace and the Warehouse controller,
+    /// whose Docker Hub is a registry in this process.
+    async fn with(access: Access) -> Self {
+        let options = RegistryOptions { access, ..RegistryOptions::default() };
+        let registry = Registry::start(options).await.unwrap();
+        let client_settings = ClientSettings {
+            mirrors: format!("docker.io={}", registry.url()).parse().unwrap(),
+            requests_per_second: 1000,
+            retry_delay: Duration::from_millis(1),
+            ..ClientSettings::default()
+        };
+        let settings = SourceSettings {
+            client: client_settings,
+            cache_by_tag: CacheByTag::Allow,
+            ..SourceSettings::default()
+        };
+        let credentials = FixedCredentials::new(Vec::new(), LookupOptions::default());
+        let parts = Parts::new(Images::new(settings).unwrap(), Arc::new(credentials));
+        let api = sandbox::kubernetes::Api::new();
+        let client = api.client();
+        install(&client).await;
+        let engine = Engine {
+            registry: promotion::step::Registry::default(),
+            world: World::default(),
+            functions: Arc::new(NoFunctions),
+            now: Arc::new(jiff::Timestamp::now),
+            show_after: SHOW_AFTER,
+        };
+        let context = Arc::new(Context::new(
+            client.clone(),
+            Settings { argocd_enabled: false, ..Settings::default() },
+            Metrics::default(),
+            parts,
+            controllers::promotion::Parts::new(engine),
+        ));
+        let changed = Arc::new(Notify::new());
+        let notify = Arc::clone(&changed);
+        context.stores.warehouses.subscribe(move |_| notify.notify_waiters());
+        let notify = Arc::clone(&changed);
+        context.stores.freight.subscribe(move |_| notify.notify_waiters());
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        context.start(&mut tasks, &stop).await;
+        tasks.spawn(warehouse::run(Arc::clone(&context), stop.clone()));
+        Self { api, client, registry, context, changed, stop, tasks }
+    }
+
+    fn push(&self, tag: &str) -> String {
+        let image = NewImage { content: tag.to_owned(), ..NewImage::default() };
+        self.registry.push_tag("owner/app", tag, &image).unwrap()
+    }
+
+    async fn create(&self, name: &str, spec: Value) {
+        let warehouse: Warehouse = serde_json::from_value(json!({
+            "metadata": {"namespace": PROJECT, "name": name}, "spec": spec,
+        }))
+        .unwrap();
+        let api: Api<Warehouse> = Api::namespaced(self.client.clone(), PROJECT);
+        api.create(&PostParams::default(), &warehouse).await.unwrap();
+    }
+
+    async fn refresh(&self, name: &str, token: &str) {
+        self.patch(name, json!({"metadata": {"annotations": {api::annotations::REFRESH: token}}}))
+            .await;
+    }
+
+    async fn patch(&self, name: &str, change: Value) {
+        let api: Api<Warehouse> = Api::namespaced(self.client.clone(), PROJECT);
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
+    }
+
+    async fn until<T>(&self, what: &str, look: impl Fn(&Context) -> Option<T>) -> T {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(found) = look(&self.context) {
+                    return found;
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(found) => found,
+            Err(_) => panic!("no {what}; {:#?}", self.context.stores.warehouses.all()),
+        }
+    }
+
+    /// The Warehouse, once the condition is in that state.
+    async fn warehouse(&self, name: &str, type_: &str, state: &str) -> Arc<Warehouse> {
+        let key = Key::new(PROJECT, name);
+        self.until(&format!("{name} {type_} {state}"), |c| {
+            let warehouse = c.stores.warehouses.get(&key)?;
+            let is = said(&warehouse, type_).starts_with(&format!("{state}/"));
+            is.then_some(warehouse)
+        })
+        .await
+    }
+
+    /// The Warehouse, once it has dealt with that refresh.
+    async fn refreshed(&self, name: &str, token: &str) -> Arc<Warehouse> {
+        let key = Key::new(PROJECT, name);
+        self.until(&format!("{name} refreshed {token}"), |c| {
+            let warehouse = c.stores.warehouses.get(&key)?;
+            let done = warehouse.status.as_ref()?.last_handled_refresh == token;
+            done.then_some(warehouse)
+        })
+        .await
+    }
+
+    async fn freight(&self) -> Vec<Freight> {
+        let api: Api<Freight> = Api::namespaced(self.client.clone(), PROJECT);
+        api.list(&ListParams::default()).await.unwrap().items
+    }
+
+    async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn install(client: &Client) {
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in api::crds() {
+        crds.create(&PostParams::default(), &crd).await.unwrap();
+    }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = serde_json::from_value(json!({"metadata": {"name": PROJECT}})).unwrap();
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+}
+
+/// A condition as `<status>/<reason>: <message>`, empty where it is absent.
+fn said(warehouse: &Warehouse, type_: &str) -> String {
+    let conditions = warehouse.status.iter().flat_map(|s| &s.conditions);
+    conditions
+        .filter(|c| c.type_ == type_)
+        .map(|c| format!("{}/{}: {}", c.status, c.reason, c.message))
+        .next()
+        .unwrap_or_default()
+}
+
+fn images(fields: Value) -> Value {
+    let mut image = json!({ "repoURL": PUBLIC });
+    for (key, value) in fields.as_object().unwrap() {
+        image[key] = value.clone();
+    }
+    json!({ "interval": "5m0s", "subscriptions": [{ "image": image }] })
+}
+
+#[tokio::test]
+async fn a_tag_becomes_freight_and_nothing_new_becomes_nothing() {
+    let bench = Bench::start().await;
+    let digest = bench.push("1.0.0");
+    bench.push("latest");
+    bench.create("w", images(json!({"strictSemvers": true, "discoveryLimit": 20}))).await;
+    let warehouse = bench.warehouse("w", "Ready", "True").await;
+    assert_eq!(
+        said(&warehouse, "Ready"),
+        "True/ArtifactsDiscovered: Successfully discovered artifacts from 1 subscriptions"
+    );
+    assert_eq!(said(&warehouse, "Healthy"), "True/ReconciliationSucceeded: ");
+    assert!(said(&warehouse, "FreightCreated").starts_with("True/NewFreight: "));
+    assert_eq!(said(&warehouse, "Reconciling"), "");
+    let status = warehouse.status.clone().unwrap();
+    assert_eq!(status.observed_generation, 1);
+    let artifacts = status.discovered_artifacts.unwrap();
+    assert!(artifacts.discovered_at.is_some());
+    assert_eq!(artifacts.images[0].repo_url, PUBLIC, "public names stay");
+    let freight = bench.freight().await;
+    let [first] = freight.as_slice() else { panic!("not one Freight: {freight:#?}") };
+    let name = first.metadata.name.clone().unwrap();
+    assert_eq!(name, api::freight_id(first));
+    assert_eq!(name, status.last_freight_id);
+    assert_eq!(first.origin.to_string(), "Warehouse/w");
+    assert_eq!((first.images[0].tag.as_str(), &first.images[0].digest), ("1.0.0", &digest));
+    let label = first.metadata.labels.as_ref().and_then(|l| l.get(api::labels::ALIAS));
+    assert_eq!(label, Some(&first.alias));
+    assert!(!first.alias.is_empty() && first.discovered_at.is_some());
+
+    // A refresh that finds nothing new notes that it was done, and no more.
+    let before = bench.api.requests();
+    bench.refresh("w", "one").await;
+    bench.refreshed("w", "one").await;
+    assert_eq!(bench.api.requests().since(&before).writes(), 2, "the annotation and one status");
+    assert_eq!(bench.freight().await.len(), 1);
+
+    // A new tag is Freight as soon as somebody asks.
+    bench.push("1.1.0");
+    let asked = Instant::now();
+    bench.refresh("w", "two").await;
+    bench.until("second Freight", |c| (c.stores.freight.len() == 2).then_some(())).await;
+    println!("refresh to Freight: {:?}", asked.elapsed());
+    let warehouse = bench.refreshed("w", "two").await;
+    let newest = bench.freight().await.into_iter().find(|f| f.images[0].tag == "1.1.0").unwrap();
+    assert_eq!(warehouse.status.as_ref().unwrap().last_freight_id, newest.metadata.name.unwrap());
+
+    let events: Api<Event> = Api::namespaced(bench.client.clone(), PROJECT);
+    let client = bench.client.clone();
+    bench.stop().await; // Events that wait are sent first.
+    let events = events.list(&ListParams::default()).await.unwrap().items;
+    let created: Vec<&Event> =
+        events.iter().filter(|e| e.reason.as_deref() == Some("FreightCreated")).collect();
+    assert_eq!(created.len(), 2, "{events:#?}");
+    let event = created[0];
+    assert_eq!(event.message.as_deref(), Some("Freight created from discovered artifacts"));
+    let facts = event.metadata.annotations.clone().unwrap();
+    assert_eq!(facts["event.kargo.akuity.io/actor"], "controller:warehouse-controller");
+    assert_eq!(facts["event.kargo.akuity.io/freight-warehouse-name"], "w");
+    drop(client);
+}
+
+#[tokio::test]
+async fn an_idle_warehouse_writes_nothing() {
+    let bench = Bench::start().await;
+    bench.push("1.0.0");
+    let mut spec = images(json!({}));
+    spec["interval"] = json!("1s");
+    bench.create("w", spec).await;
+    bench.warehouse("w", "Ready", "True").await;
+    bench.until("Freight", |c| (c.stores.freight.len() == 1).then_some(())).await;
+    // The Event of the Freight is written in the background.
+    let traffic = bench.registry.traffic();
+    tokio::time::timeout(PATIENCE, traffic.until(2, "GET", "/tags/list")).await.unwrap();
+    let before = bench.api.requests();
+    tokio::time::timeout(PATIENCE, traffic.until(4, "GET", "/tags/list")).await.unwrap();
+    assert_eq!(bench.api.requests().since(&before).writes(), 0);
+    // It is awake all the same.
+    bench.push("1.0.1");
+    bench.until("second Freight", |c| (c.stores.freight.len() == 2).then_some(())).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said() {
+    let bench = Bench::start().await;
+    for tag in ["latest", "main", "1.0"] {
+        bench.push(tag);
+    }
+    let other = json!({"interval": "5m", "subscriptions": [{"image": {"repoURL": "docker.io/owner/nothing"}}]});
+    let git = json!({"interval": "5m", "subscriptions": [{"git": {"repoURL": "https://g.com/a/b"}}]});
+    for (name, spec, expected) in [
+        (
+            "no-version",
+            images(json!({})),
+            "False/MissingImageReferences: No references discovered for image repository \"docker.io/owner/app\": 3 tags seen: 2 are no semantic version (for example \"latest\"), 1 are versions but not of the form X.Y.Z (set strictSemvers: false to admit them) (for example \"1.0\")",
+        ),
+        // warehouses/6.3-4
+        (
+            "followed",
+            images(json!({"imageSelectionStrategy": "Digest", "constraint": "gone"})),
+            "False/MissingImageReferences: No references discovered for image repository \"docker.io/owner/app\"",
+        ),
+        (
+            "not-found",
+            other,
+            "False/DiscoveryFailure: Artifact discovery failed: error discovering artifacts: error discovering newest applicable images \"docker.io/owner/nothing\": error listing tags: error listing tags for repo URL index.docker.io/owner/nothing: GET https://index.docker.io/v2/owner/nothing/tags/list?n=1000: 404 Not Found: NAME_UNKNOWN: repository name not known to registry; check that the repository owner/nothing exists at index.docker.io",
+        ),
+        (
+            "constraint",
+            images(json!({"constraint": "nope"})),
+            "False/DiscoveryFailure: Artifact discovery failed: error discovering artifacts: error obtaining selector for image \"docker.io/owner/app\": error parsing semver constraint \"nope\": improper constraint: nope",
+        ),
+        (
+            "git",
+            git,
+            "False/DiscoveryFailure: Artifact discovery failed: error discovering artifacts: subscriptions to Git repositories are not supported by this version of Supercargo (\"https://g.com/a/b\")",
+        ),
+        (
+            "unreadable",
+            json!({"interval": "5m", "subscriptions": [{"image": {}, "git": {}}]}),
+            "False/DiscoveryFailure: Artifact discovery failed: error discovering artifacts: subscription at index 0 must have exactly one top-level field naming its type, apart from an optional \"name\" field, but has 2",
+        ),
+    ] {
+        bench.create(name, spec).await;
+        let warehouse = bench.warehouse(name, "Ready", "False").await;
+        let ready = said(&warehouse, "Ready");
+        assert!(ready.starts_with(expected), "{name}: {ready}");
+        let healthy = said(&warehouse, "Healthy");
+        if name == "followed" {
+            assert!(healthy.starts_with("False/NoImageReferencesDiscovered: "), "{healthy}");
+        }
+        assert!(healthy.starts_with("False/"), "{name}: {healthy}");
+    }
+    assert!(bench.freight().await.is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_registry_that_refuses_or_is_silent() {
+    let access = Access::Token {
+        username: "me".into(),
+        password: "pw".into(),
+        anonymous_pull: false,
+    };
+    let bench = Bench::with(access).await;
+    bench.create("w", images(json!({}))).await;
+    let ready = said(&*bench.warehouse("w", "Ready", "False").await, "Ready");
+    assert!(ready.contains("401 Unauthorized") && ready.contains("index.docker.io"), "{ready}");
+    assert!(ready.contains("no credential was found: if owner/app is private"), "{ready}");
+    // Nothing listens there any more.
+    let Bench { registry, client, context, changed, stop, tasks, api } = bench;
+    let silent = Registry::start(RegistryOptions::default()).await.unwrap();
+    drop(registry);
+    let bench = Bench { registry: silent, client, context, changed, stop, tasks, api };
+    bench.refresh("w", "again").await;
+    bench.refreshed("w", "again").await;
+    let ready = bench
+        .until("silence", |c| {
+            let warehouse = c.stores.warehouses.get(&Key::new(PROJECT, "w"))?;
+            Some(said(&warehouse, "Ready")).filter(|r| r.contains("no answer from index.docker.io"))
+        })
+        .await;
+    assert!(ready.contains("check that index.docker.io is the right registry"), "{ready}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn trouble_passes_by_itself() {
+    let bench = Bench::start().await;
+    bench.push("1.0.0");
+    bench.registry.traffic().fail(Fault { status: 500, times: 3, ..Fault::default() });
+    bench.create("w", images(json!({}))).await;
+    let warehouse = bench.warehouse("w", "Ready", "False").await;
+    assert!(said(&warehouse, "Healthy").contains("500 Internal Server Error"));
+    assert_eq!(
+        said(&warehouse, "Reconciling"),
+        "True/ScheduledDiscovery: Discovering artifacts for 1 subscriptions"
+    );
+    let warehouse = bench.warehouse("w", "Ready", "True").await;
+    assert_eq!(said(&warehouse, "Reconciling"), "");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn policies_and_criteria() {
+    let bench = Bench::start().await;
+    bench.push("1.0.0");
+    let mut manual = images(json!({}));
+    manual["freightCreationPolicy"] = json!("Manual");
+    bench.create("manual", manual).await;
+    let warehouse = bench.warehouse("manual", "Ready", "True").await;
+    assert_eq!((said(&warehouse, "FreightCreated").as_str(), warehouse.status.as_ref().unwrap().last_freight_id.as_str()), ("", ""));
+    let mut unmet = images(json!({}));
+    unmet["freightCreationCriteria"] =
+        json!({"expression": format!("imageFrom('{PUBLIC}').Tag == '2.0.0'")});
+    bench.create("unmet", unmet).await;
+    let warehouse = bench.warehouse("unmet", "Ready", "True").await;
+    assert_eq!(
+        said(&warehouse, "FreightCreationCriteriaSatisfied"),
+        "False/CriteriaNotSatisfied: Freight creation criteria were not satisfied"
+    );
+    let mut failing = images(json!({}));
+    failing["freightCreationCriteria"] = json!({"expression": "image.tag"});
+    bench.create("failing", failing).await;
+    let warehouse = bench.warehouse("failing", "Ready", "False").await;
+    let ready = said(&warehouse, "Ready");
+    assert!(ready.starts_with("False/CriteriaEvaluationFailed: Evaluation of Freight creation criteria failed: error running expression: "), "{ready}");
+    assert!(bench.freight().await.is_empty());
+    // The spec is mended, and its change wakes the controller.
+    bench.patch("failing", json!({"spec": {"freightCreationCriteria": {"expression": "true"}}})).await;
+    bench.warehouse("failing", "FreightCreated", "True").await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn freight_that_is_there_is_not_made_again() {
+    let bench = Bench::start().await;
+    let digest = bench.push("1.0.0");
+    let mut freight: Freight = serde_json::from_value(json!({
+        "metadata": {"namespace": PROJECT}, "alias": "mine",
+        "origin": {"kind": "Warehouse", "name": "w"},
+        "images": [{"repoURL": PUBLIC, "tag": "1.0.0", "digest": digest}],
+    }))
+    .unwrap();
+    freight.metadata.name = Some(api::freight_id(&freight));
+    let api: Api<Freight> = Api::namespaced(bench.client.clone(), PROJECT);
+    api.create(&PostParams::default(), &freight).await.unwrap();
+    bench.create("w", images(json!({}))).await;
+    let warehouse = bench.warehouse("w", "FreightCreated", "False").await;
+    assert_eq!(
+        said(&warehouse, "FreightCreated"),
+        "False/AlreadyExists: Freight composed of the newest artifacts already exists"
+    );
+    let freight_id = &warehouse.status.as_ref().unwrap().last_freight_id;
+    assert_eq!(Some(freight_id), freight.metadata.name.as_ref());
+    let all = bench.freight().await;
+    assert_eq!((all.len(), all[0].alias.as_str()), (1, "mine"));
+    bench.stop().await;
+}
