@@ -191,8 +191,8 @@ impl Git {
         freshness: Freshness,
         cancel: &CancellationToken,
     ) -> Result<Snapshot, GitError> {
-        let _turn = self.turn("fetching", cancel).await?;
-        self.mirrors.snapshot(remote, freshness, self.bounds(cancel)).await
+        let bounds = || self.bounds(cancel);
+        self.mirrors.snapshot(remote, freshness, &self.turns, cancel, bounds).await
     }
 
     /// Makes a clone at `dir` from a snapshot.

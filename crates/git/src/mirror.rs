@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use git2::{Direction, Oid, ProxyOptions};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{GitError, existing};
 use crate::remote::{Bounds, Conversation, Remote};
@@ -194,13 +195,19 @@ impl Mirrors {
         &self,
         remote: &Remote,
         freshness: Freshness,
-        bounds: Bounds,
+        turns: &Arc<tokio::sync::Semaphore>,
+        cancel: &CancellationToken,
+        bounds: impl FnOnce() -> Bounds,
     ) -> Result<Snapshot, GitError> {
         let asked = Instant::now();
         let mirror = self.get(remote);
         let fingerprint = remote.fingerprint();
         let url = remote.url().to_owned();
-        let mut last = mirror.last.clone().lock_owned().await;
+        let cancelled = || GitError::Cancelled { doing: "fetching".to_owned() };
+        let mut last = tokio::select! {
+            last = mirror.last.clone().lock_owned() => last,
+            () = cancel.cancelled() => return Err(cancelled()),
+        };
         if let Some(listed) = last.as_ref()
             && listed.fingerprint == fingerprint
             && match freshness {
@@ -215,11 +222,18 @@ impl Mirrors {
                 default_branch: listed.default_branch.clone(),
             });
         }
+        // Whoever waits for somebody else's fetch takes nobody's turn.
+        let turn = tokio::select! {
+            turn = turns.clone().acquire_owned() => turn,
+            () = cancel.cancelled() => return Err(cancelled()),
+        };
+        let bounds = bounds();
         let remote = remote.clone();
         let fetching = mirror.clone();
         // The lock goes along: a caller that goes away does not let a second
         // fetch in beside the first.
         let fetched = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let started = Instant::now();
             let (references, default_branch) = match fetch(&fetching.dir, &remote, &bounds) {
                 Err(GitError::Internal { doing, message }) if !is_pinned(&fetching.dir) => {
@@ -302,7 +316,8 @@ fn fetch(dir: &Path, remote: &Remote, bounds: &Bounds) -> Result<Fetched, GitErr
             head = Some(listed.oid());
         }
         let wanted = name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
-        if wanted && !name.ends_with("^{}") {
+        // A name that Git would not take (a line break in it) is no name.
+        if wanted && !name.ends_with("^{}") && git2::Reference::is_valid_name(name) {
             references.push(ListedRef { name: name.to_owned(), id: listed.oid() });
         }
     }

@@ -30,6 +30,30 @@ impl GitAccess {
             policy: git::IntegrationPolicy::AlwaysRebase,
         }
     }
+
+    /// With what the environment says: `GITCLIENT_NAME`, `GITCLIENT_EMAIL`
+    /// (`steps-git` 4.4) and `GIT_PUSH_INTEGRATION_POLICY` (4.7). `read` looks
+    /// a variable up.
+    ///
+    /// # Errors
+    /// A policy that is none.
+    pub fn from_environment(
+        git: Arc<git::Git>,
+        read: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, git::GitError> {
+        let text = |name: &str| read(name).filter(|text| !text.is_empty());
+        let mut access = Self::new(git);
+        if let Some(name) = text("GITCLIENT_NAME") {
+            access.identity.name = name;
+        }
+        if let Some(email) = text("GITCLIENT_EMAIL") {
+            access.identity.email = email;
+        }
+        if let Some(policy) = text("GIT_PUSH_INTEGRATION_POLICY") {
+            access.policy = policy.parse()?;
+        }
+        Ok(access)
+    }
 }
 
 /// The world's Git.

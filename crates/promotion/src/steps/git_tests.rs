@@ -221,6 +221,8 @@ async fn a_change_becomes_a_commit_in_the_repository() {
     let result = p.commit("Update tag").await;
     assert_eq!(result.status, api::PromotionStepStatus::Succeeded);
     p.push().await.unwrap();
+    // One listing for the fetch, one for the push.
+    assert_eq!(site.host.traffic().count(|r| r.lists_refs), 2);
     let commit = p.output("commit", "commit");
     assert_eq!(p.output("push", "commit"), commit);
     assert_eq!(p.output("push", "branch"), json!("main"));
@@ -764,6 +766,33 @@ async fn submodules_are_written_and_left_alone() {
     q.run("git-clone", "clone", config).await.unwrap();
     assert!(!q.on_disk("src/libs/lib/l").exists());
     assert_eq!(q.commit("nothing").await.status, api::PromotionStepStatus::Skipped);
+}
+
+#[test]
+fn the_environment_names_identity_and_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let git = Arc::new(git::Git::open(git::GitOptions::new(dir.path())).unwrap());
+    let with = |variables: &'static [(&'static str, &'static str)]| {
+        GitAccess::from_environment(git.clone(), |name| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        })
+    };
+    let plain = with(&[("GITCLIENT_NAME", "")]).unwrap();
+    assert_eq!(plain.identity, git::Identity::default());
+    assert_eq!(plain.policy, git::IntegrationPolicy::AlwaysRebase);
+    let named = with(&[
+        ("GITCLIENT_NAME", "Bot"),
+        ("GITCLIENT_EMAIL", "bot@example.com"),
+        ("GIT_PUSH_INTEGRATION_POLICY", "RebaseOrFail"),
+    ])
+    .unwrap();
+    assert_eq!(
+        (named.identity.name.as_str(), named.identity.email.as_str()),
+        ("Bot", "bot@example.com")
+    );
+    assert_eq!(named.policy, git::IntegrationPolicy::RebaseOrFail);
+    let error = with(&[("GIT_PUSH_INTEGRATION_POLICY", "Never")]).unwrap_err();
+    assert_eq!(error.to_string(), "unknown push integration policy: \"Never\"");
 }
 
 #[test]
