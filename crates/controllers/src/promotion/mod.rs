@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod record;
 pub mod requeue;
 pub mod status;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
@@ -101,6 +102,7 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let queue = Queue::new();
     let interest = Interest::default();
     watch(&context, &queue, &interest);
+    sweep::start(&context);
     let workers = context.settings.workers.promotion;
     let metrics = context.metrics.clone();
     let cancel = shutdown.clone();

@@ -27,6 +27,11 @@ use crate::patch;
 use crate::queue::Outcome;
 use crate::store::Key;
 
+/// How long a new Promotion waits for its Stage to take it before it is marked
+/// as Pending. The Stage hears of it by itself, so in most cases that write
+/// would only be overtaken by the next.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// When a pass that was cut short by somebody else's write is made again.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -147,6 +152,9 @@ impl Pass<'_> {
         let mut writer = StatusWriter::new(self.api.clone(), promotion.clone(), metrics);
         let mut status = promotion.status.clone().unwrap_or_default();
         if is_new && !stage.as_deref().is_some_and(is_current) {
+            if let Some(left) = stage.as_deref().and_then(|s| grace(s, &promotion, self.now())) {
+                return Ok(Outcome::After(left));
+            }
             status.phase = PromotionPhase::Pending;
             if let Err(refused) = writer.write(&status).await {
                 return superseded(refused);
@@ -495,6 +503,15 @@ impl Pass<'_> {
         let entry = status.step_execution_metadata.iter().find(|e| e.alias == alias)?;
         Some(Limited { started_at: times::read(entry.started_at.as_ref())?, timeout })
     }
+}
+
+/// What is left of [`GRACE`], where the Stage is free to take the Promotion.
+fn grace(stage: &Stage, promotion: &Promotion, now: Timestamp) -> Option<Duration> {
+    if stage.status.as_ref().is_some_and(|s| s.current_promotion.is_some()) {
+        return None;
+    }
+    let created = promotion.metadata.creation_timestamp.as_ref()?.0;
+    GRACE.checked_sub(times::since(created, now)).filter(|left| !left.is_zero())
 }
 
 fn superseded(refused: Refused) -> Result<Outcome, Error> {

@@ -293,6 +293,21 @@ async fn a_promotion_waits_for_its_turn() {
 }
 
 #[tokio::test]
+async fn a_free_stage_is_given_a_moment_to_take_the_promotion() {
+    let rig = Rig::new();
+    rig.set_stage(stage(""));
+    let mut object = promotion(json!([step("ok", "a")]), json!({}));
+    object["metadata"]["creationTimestamp"] = json!("2026-11-25T09:59:59Z");
+    rig.set(object.clone());
+    assert_eq!(rig.pass().await.unwrap(), Outcome::After(Duration::from_secs(1)));
+    assert_eq!(rig.api.writes(), 0);
+    object["metadata"]["creationTimestamp"] = json!("2026-11-25T09:59:58Z");
+    rig.set(object);
+    assert_eq!(rig.pass().await.unwrap(), Outcome::Done);
+    assert_eq!(rig.status().phase, Phase::Pending);
+}
+
+#[tokio::test]
 async fn freight_that_may_not_be_promoted_errors() {
     // "promotions/reconciler-7": an error before any step.
     for (name, change, want) in [
