@@ -210,3 +210,130 @@ fn same(a: &Signature<'_>, b: &Signature<'_>) -> bool {
         && a.email_bytes() == b.email_bytes()
         && a.when().seconds() == b.when().seconds()
 }
+
+#[cfg(test)]
+mod tests {
+    use git2::Time;
+
+    use super::*;
+
+    struct Fixture {
+        _dir: tempfile::TempDir,
+        repository: Repository,
+    }
+
+    fn who(second: i64) -> Signature<'static> {
+        Signature::new("K", "k@x.y", &Time::new(second, 0)).unwrap()
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let repository = Repository::init_bare(dir.path()).unwrap();
+            Self { _dir: dir, repository }
+        }
+
+        /// A commit on `parent` that sets one file; signed where wanted.
+        fn commit(&self, parent: Option<Oid>, file: &str, content: &str, signed: bool) -> Oid {
+            let repo = &self.repository;
+            let parent = parent.map(|id| repo.find_commit(id).unwrap());
+            let base = parent.as_ref().map(|p| p.tree().unwrap());
+            let mut builder = repo.treebuilder(base.as_ref()).unwrap();
+            let blob = repo.blob(content.as_bytes()).unwrap();
+            builder.insert(file, blob, 0o100_644).unwrap();
+            let tree = repo.find_tree(builder.write().unwrap()).unwrap();
+            let parents: Vec<_> = parent.iter().collect();
+            let who = who(1);
+            if signed {
+                let text = repo.commit_create_buffer(&who, &who, file, &tree, &parents).unwrap();
+                return repo.commit_signed(text.as_str().unwrap(), "a signature", None).unwrap();
+            }
+            repo.commit(None, &who, &who, file, &tree, &parents).unwrap()
+        }
+
+        fn integrate(
+            &self,
+            ours: Oid,
+            theirs: Oid,
+            policy: IntegrationPolicy,
+        ) -> Result<Oid, GitError> {
+            integrate(&self.repository, ours, theirs, policy, &who(9), "Merge")
+        }
+
+        fn parents(&self, id: Oid) -> Vec<Oid> {
+            self.repository.find_commit(id).unwrap().parent_ids().collect()
+        }
+    }
+
+    use IntegrationPolicy::{AlwaysMerge, AlwaysRebase, RebaseOrFail, RebaseOrMerge};
+
+    #[test]
+    fn signatures_are_not_rebased_away_unless_told_so() {
+        for (policy, signed, expected) in [
+            (AlwaysRebase, false, "rebase"),
+            (AlwaysRebase, true, "rebase"),
+            (RebaseOrMerge, false, "rebase"),
+            (RebaseOrMerge, true, "merge"),
+            (RebaseOrFail, false, "rebase"),
+            (RebaseOrFail, true, "rebase is unsafe and policy prohibits merge fallback"),
+            (AlwaysMerge, false, "merge"),
+            (AlwaysMerge, true, "merge"),
+        ] {
+            let f = Fixture::new();
+            let base = f.commit(None, "a", "1", false);
+            let ours = f.commit(Some(base), "b", "1", signed);
+            let theirs = f.commit(Some(base), "c", "1", false);
+            let found = match f.integrate(ours, theirs, policy) {
+                Ok(id) if f.parents(id) == [ours, theirs] => "merge".to_owned(),
+                Ok(id) if f.parents(id) == [theirs] => "rebase".to_owned(),
+                Ok(id) => format!("{:?}", f.parents(id)),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(found, expected, "{policy:?}, signed: {signed}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_integration_gets_none() {
+        for policy in [AlwaysRebase, RebaseOrMerge, RebaseOrFail, AlwaysMerge] {
+            let f = Fixture::new();
+            let base = f.commit(None, "a", "1", false);
+            let next = f.commit(Some(base), "b", "1", true);
+            assert_eq!(f.integrate(next, base, policy).unwrap(), next);
+            assert_eq!(f.integrate(base, next, policy).unwrap(), next);
+            assert_eq!(f.integrate(base, base, policy).unwrap(), base);
+        }
+    }
+
+    #[test]
+    fn a_change_that_the_remote_has_already_is_dropped() {
+        let f = Fixture::new();
+        let base = f.commit(None, "a", "1", false);
+        let ours = f.commit(Some(base), "b", "1", false);
+        let ours = f.commit(Some(ours), "c", "1", false);
+        let theirs = f.commit(Some(base), "x", "1", false);
+        let theirs = f.commit(Some(theirs), "b", "1", false);
+        let rebased = f.integrate(ours, theirs, AlwaysRebase).unwrap();
+        assert_eq!(f.parents(rebased), [theirs]);
+        // Histories that share nothing are brought together all the same.
+        let stranger = f.commit(None, "s", "1", false);
+        let rebased = f.integrate(stranger, theirs, AlwaysRebase).unwrap();
+        assert_eq!(f.parents(rebased), [theirs]);
+        let merged = f.integrate(stranger, theirs, AlwaysMerge).unwrap();
+        assert_eq!(f.parents(merged), [stranger, theirs]);
+    }
+
+    #[test]
+    fn policies_are_read_by_name() {
+        for (text, expected) in [
+            ("", Ok(AlwaysRebase)),
+            ("AlwaysRebase", Ok(AlwaysRebase)),
+            ("RebaseOrMerge", Ok(RebaseOrMerge)),
+            ("RebaseOrFail", Ok(RebaseOrFail)),
+            ("AlwaysMerge", Ok(AlwaysMerge)),
+            ("x", Err("unknown push integration policy: \"x\"".to_owned())),
+        ] {
+            assert_eq!(text.parse::<IntegrationPolicy>().map_err(|e| e.to_string()), expected);
+        }
+    }
+}

@@ -94,7 +94,8 @@ pub struct GitOptions {
     pub rewrites: UrlRewrites,
     /// Timeouts and certificates: those of the first [`Git`] hold for the process.
     pub process: ProcessSettings,
-    /// How long one operation (a fetch, a push) may take in all.
+    /// How long one operation (a fetch, a push) may take in all; a server that
+    /// has fallen silent is noticed after the process's `server_timeout`.
     pub operation_timeout: Duration,
     /// How many operations talk to servers at once.
     pub max_concurrent: usize,

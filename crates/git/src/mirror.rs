@@ -229,17 +229,17 @@ impl Mirrors {
         };
         let bounds = bounds();
         let remote = remote.clone();
-        let fetching = mirror.clone();
+        let ours = mirror.clone();
         // The lock goes along: a caller that goes away does not let a second
         // fetch in beside the first.
-        let fetched = tokio::task::spawn_blocking(move || {
+        let fetching = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let started = Instant::now();
-            let (references, default_branch) = match fetch(&fetching.dir, &remote, &bounds) {
-                Err(GitError::Internal { doing, message }) if !is_pinned(&fetching.dir) => {
+            let (references, default_branch) = match fetch(&ours.dir, &remote, &bounds) {
+                Err(GitError::Internal { doing, message }) if !is_pinned(&ours.dir) => {
                     tracing::warn!(doing, message, "a mirror is broken and made anew");
-                    let _ = fs::remove_dir_all(&fetching.dir);
-                    fetch(&fetching.dir, &remote, &bounds)?
+                    let _ = fs::remove_dir_all(&ours.dir);
+                    fetch(&ours.dir, &remote, &bounds)?
                 }
                 other => other?,
             };
@@ -251,8 +251,13 @@ impl Mirrors {
                 default_branch: default_branch.clone(),
             });
             Ok((references, default_branch))
-        })
-        .await;
+        });
+        // A server that has fallen silent holds the thread until its timeout;
+        // whoever ends need not wait for that.
+        let fetched = tokio::select! {
+            fetched = fetching => fetched,
+            () = cancel.cancelled() => return Err(cancelled()),
+        };
         let (references, default_branch) = match fetched {
             Ok(done) => done?,
             Err(error) => {

@@ -115,3 +115,24 @@ async fn what_takes_too_long_or_is_too_large_is_given_up() {
     let error = s.git.snapshot(&s.remote(), Freshness::Now, &cancelled).await.unwrap_err();
     assert!(matches!(error, GitError::Cancelled { .. }), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_ends_does_not_wait_for_a_silent_server() {
+    let s = Setup::new(&[("a", "1")]).await;
+    // Longer than any test may take.
+    s.host.traffic().delay(Duration::from_secs(3600));
+    let cancel = CancellationToken::new();
+    let asking = {
+        let (git, remote, cancel) = (s.git.clone(), s.remote(), cancel.clone());
+        tokio::spawn(async move { git.snapshot(&remote, Freshness::Now, &cancel).await })
+    };
+    let waiting = {
+        let (git, remote, cancel) = (s.git.clone(), s.remote(), cancel.clone());
+        tokio::spawn(async move { git.snapshot(&remote, Freshness::Now, &cancel).await })
+    };
+    cancel.cancel();
+    for ended in [asking, waiting] {
+        let error = ended.await.unwrap().unwrap_err();
+        assert!(matches!(error, GitError::Cancelled { .. }), "{error:?}");
+    }
+}
