@@ -503,3 +503,74 @@ async fn freight_promoted_again_is_verified_again() {
     let stage = rig.api.now(&with_history);
     assert_eq!(stage["metadata"]["annotations"]["kargo.akuity.io/reverify"], r#"{"id":"v-1"}"#);
 }
+
+/// A step that looks at an Application: it waits at first, and is done when
+/// it is asked again. Tells of each attempt.
+struct Looks {
+    attempts: AtomicUsize,
+    told: tokio::sync::mpsc::UnboundedSender<usize>,
+}
+
+#[async_trait]
+impl Step for Looks {
+    fn kind(&self) -> &'static str {
+        "argocd-update"
+    }
+    fn effect(&self) -> Effect {
+        Effect::Outside
+    }
+    fn config_schema(&self) -> Value {
+        json!({})
+    }
+    async fn run(&self, _: &StepContext, _: &World) -> Result<StepResult, StepError> {
+        let attempt = self.attempts.fetch_add(1, Ordering::SeqCst);
+        let _ = self.told.send(attempt);
+        Ok(if attempt == 0 { StepResult::running("") } else { StepResult::succeeded() })
+    }
+}
+
+fn application(health: &str) -> Application {
+    serde_json::from_value(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"namespace": "argocd", "name": "web-dev", "uid": "app-uid", "resourceVersion": health},
+        "spec": {}, "status": {"health": {"status": health}},
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn the_stage_starts_a_promotion_and_its_application_wakes_it() {
+    let (told, mut attempts) = tokio::sync::mpsc::unbounded_channel();
+    let mut rig = Rig::new();
+    let parts = rig.context.promotion.clone();
+    let looks = Looks { attempts: AtomicUsize::new(0), told };
+    let engine = Engine { registry: parts.engine.registry.clone().with(looks), ..parts.engine };
+    rig.context = Arc::new(
+        Context::new(
+            rig.api.client(),
+            crate::context::Settings::default(),
+            Metrics::default(),
+            crate::warehouse::Parts::default(),
+            Parts { engine, workdirs: parts.workdirs },
+        )
+        .with_clock(Arc::new(ManualClock::new(now()))),
+    );
+    rig.set_stage(stage("dev.01another"));
+    rig.api.put(freight());
+    let looking = json!([{"uses": "argocd-update", "as": "sync", "config": {
+        "apps": [{"name": "web-${{ ctx.stage }}"}]}}]);
+    rig.set(promotion(looking, json!({"phase": "Pending"})));
+    rig.context.stores.applications.apply(application("Progressing"));
+
+    let stop = CancellationToken::new();
+    let controller = tokio::spawn(run(rig.context.clone(), stop.clone()));
+    let patience = Duration::from_secs(30);
+    let mut next = async || tokio::time::timeout(patience, attempts.recv()).await.unwrap();
+    rig.set_stage(stage(NAME));
+    assert_eq!(next().await, Some(0), "its turn has come");
+    rig.context.stores.applications.apply(application("Healthy"));
+    assert_eq!(next().await, Some(1), "long before the timer");
+    stop.cancel();
+    controller.await.unwrap();
+    assert_eq!(rig.status().phase, Phase::Succeeded);
+}
