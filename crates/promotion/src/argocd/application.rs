@@ -430,6 +430,13 @@ impl Application {
         if self.spec.sources.is_empty() { self.spec.source.as_slice() } else { &self.spec.sources }
     }
 
+    /// When the last operation ended. Between the attempts of one that is
+    /// tried again it has not (`steps-argocd` 13.7).
+    pub fn finished_at(&self) -> Option<Timestamp> {
+        let state = self.status.operation_state.as_ref()?;
+        state.finished_at.filter(|_| state.is_completed() || self.operation.is_none())
+    }
+
     /// The highest id in the history.
     pub fn last_deployment_id(&self) -> Option<i64> {
         self.status.history.iter().map(|d| d.id).max()
@@ -480,6 +487,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_operation_that_is_tried_again_has_not_finished() {
+        let app = |phase: &str, operation: serde_json::Value| -> Application {
+            serde_json::from_value(json!({
+                "metadata": {}, "operation": operation,
+                "status": {"operationState": {"phase": phase, "finishedAt": "2026-11-24T21:48:40Z"}},
+            }))
+            .unwrap()
+        };
+        assert!(app("Running", json!({"sync": {}})).finished_at().is_none());
+        assert!(app("Failed", json!({"sync": {}})).finished_at().is_some());
+        assert!(app("Running", json!(null)).finished_at().is_some());
+    }
 
     #[test]
     fn an_odd_application_is_read_as_not_known_yet() {

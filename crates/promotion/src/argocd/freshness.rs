@@ -34,8 +34,7 @@ pub enum Trust {
 /// Judges from the times on the Application. `settled` says that it has
 /// changed once more since its operation was seen finished.
 pub fn trust(app: &Application, settled: bool, now: Timestamp) -> Trust {
-    let finished = app.status.operation_state.as_ref().and_then(|s| s.finished_at);
-    let Some(finished) = finished else { return Trust::Fresh };
+    let Some(finished) = app.finished_at() else { return Trust::Fresh };
     match app.status.reconciled_at {
         Some(reconciled) if reconciled > finished => Trust::Fresh,
         Some(reconciled) if reconciled == finished => match settling(finished, now) {
@@ -70,8 +69,7 @@ impl Settled {
     pub fn observe(&self, app: &Application) {
         let key = (app.namespace().to_owned(), app.name().to_owned());
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let finished = app.status.operation_state.as_ref().and_then(|s| s.finished_at);
-        let Some(finished) = finished else {
+        let Some(finished) = app.finished_at() else {
             seen.remove(&key);
             return;
         };
@@ -96,7 +94,7 @@ impl Settled {
     /// operation was first seen finished.
     pub fn is_settled(&self, app: &Application) -> bool {
         let key = (app.namespace().to_owned(), app.name().to_owned());
-        let finished = app.status.operation_state.as_ref().and_then(|s| s.finished_at);
+        let finished = app.finished_at();
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(&key).is_some_and(|entry| {
             Some(entry.finished) == finished

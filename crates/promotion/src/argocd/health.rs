@@ -218,8 +218,7 @@ fn check_sync(app: &Application, desired: &[String]) -> Result<(), (HealthState,
     let title = app.title();
     let unknown = |issue: String| Err((HealthState::Unknown, issue));
     let pending = app.operation.as_ref().is_some_and(|o| o.sync.is_some());
-    let finished = app.status.operation_state.as_ref().is_some_and(|s| s.finished_at.is_some());
-    if pending || !finished {
+    if pending || app.finished_at().is_none() {
         return unknown(format!("{title} is being synced"));
     }
     let sources = app.sources();

@@ -64,7 +64,6 @@ pub fn readiness(
     }
     let wants = |what| wait_for.contains(&what);
     let state = app.status.operation_state.as_ref();
-    let finished = state.and_then(|s| s.finished_at);
     // Between the attempts of an operation that is tried again `finishedAt` is
     // set too, but `operation` stays (13.7).
     if wants(WaitFor::Operation)
@@ -86,7 +85,7 @@ pub fn readiness(
         {
             // Argo CD writes the time of the comparison before its result, so
             // right after an operation this may be the health of before it.
-            if let Some(rest) = finished.and_then(|f| settling(f, now)) {
+            if let Some(rest) = app.finished_at().and_then(|f| settling(f, now)) {
                 return Readiness::Settling(rest);
             }
             return Readiness::Hopeless(format!(
