@@ -241,6 +241,7 @@ mod tests {
     #[test]
     fn one_state_is_judged_as_the_table_says() {
         let at = |revision: &str| json!({"revision": revision});
+        // steps-argocd/12-3: "fake-revision" is desired by the Promotion P in all rows.
         // (case, status, decision)
         let cases = [
             ("steps-argocd/12-4", json!({}), "ask"),
