@@ -82,6 +82,24 @@ pub fn name_for_people(freight: &mut Freight, alias: String) {
     freight.alias = alias;
 }
 
+/// Moves the Freight's discovery behind that of all other Freight of its
+/// Warehouse. Times have whole seconds, and of Freight of one second the newest
+/// could not be told: a Stage might keep what it has.
+pub fn discovered_last<'f>(freight: &mut Freight, others: impl Iterator<Item = &'f Freight>) {
+    let newest = others
+        .filter(|other| {
+            other.metadata.namespace == freight.metadata.namespace && other.origin == freight.origin
+        })
+        .filter_map(Freight::effective_discovered_at)
+        .max();
+    let Some(newest) = newest.map(crate::clock::whole_seconds) else { return };
+    if let Some(at) = &mut freight.discovered_at
+        && at.0 <= newest
+    {
+        *at = Time(newest.saturating_add(jiff::SignedDuration::from_secs(1)).unwrap_or(newest));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +188,27 @@ mod tests {
         }
         let now = NOW.parse().expect("a time");
         assert_eq!(build("ns", "w", None, now).expect_err("refused"), "no artifacts discovered");
+    }
+
+    #[test]
+    fn of_one_second_the_later_is_the_newer() {
+        let at = |second| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let of = |warehouse: &str, second| Freight {
+            origin: FreightOrigin::warehouse(warehouse),
+            discovered_at: Some(Time(at(second))),
+            ..Freight::default()
+        };
+        for (others, second) in [
+            (vec![], 5),
+            (vec![of("w", 4)], 5),
+            (vec![of("w", 5), of("w", 3)], 6),
+            (vec![of("w", 7)], 8),
+            (vec![of("other", 7)], 5),
+        ] {
+            let mut freight = of("w", 5);
+            discovered_last(&mut freight, others.iter());
+            assert_eq!(freight.discovered_at, Some(Time(at(second))), "{others:?}");
+        }
     }
 
     #[test]

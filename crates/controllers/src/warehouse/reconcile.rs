@@ -276,6 +276,7 @@ async fn make(
         all.iter().filter_map(|f| f.labels().get(api::labels::ALIAS)).collect();
     let name = alias::generate(|alias| taken.contains(&alias.to_owned()));
     freight::name_for_people(&mut freight, name);
+    freight::discovered_last(&mut freight, all.iter().map(AsRef::as_ref));
     let api: Api<Freight> = Api::namespaced(context.client.clone(), &key.namespace);
     context.metrics.wrote("Freight");
     let created = match api.create(&PostParams::default(), &freight).await {
