@@ -37,7 +37,7 @@ pub fn resources(definition: &Value) -> Result<Vec<Resource>, Vec<Cause>> {
     let wanted = format!("{plural}.{group}");
     let name = definition.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     if name != wanted {
-        let detail = format!("must be spec.names.plural+\".\"+spec.group");
+        let detail = "must be spec.names.plural+\".\"+spec.group";
         return Err(vec![Cause::invalid("metadata.name", &json!(name), detail)]);
     }
     let scope = text(spec, "scope");

@@ -289,7 +289,7 @@ impl Api {
         }
     }
 
-    /// How often each verb was used on each resource until now. Access reviews and discovery do not count.
+    /// How often each verb was used on each resource until now. Discovery does not count.
     pub fn requests(&self) -> Requests {
         Requests(self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }

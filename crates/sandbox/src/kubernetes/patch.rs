@@ -6,6 +6,11 @@ use serde_json::{Map, Value};
 /// Most operations that one JSON patch may hold, as in the real API server.
 const MAX_OPERATIONS: usize = 10_000;
 
+/// Most bytes that the `copy` operations of one patch may add together, as in the real API server.
+const MAX_COPIED: usize = 1_500_000;
+/// How deep an object may nest after a patch. Bodies nest at most 128 levels deep, but copies add up.
+const MAX_DEPTH: usize = 256;
+
 /// Merges `patch` into `target`: `null` removes, objects merge, all else replaces.
 pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
@@ -46,8 +51,9 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Failure> {
         ));
     }
     let mut result = target.clone();
+    let mut copied = 0;
     for operation in operations {
-        operate(&mut result, operation).map_err(|why| {
+        operate(&mut result, operation, &mut copied).map_err(|why| {
             Failure::new(
                 422,
                 "Invalid",
@@ -59,7 +65,7 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-fn operate(target: &mut Value, operation: &Value) -> Result<(), String> {
+fn operate(target: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let name = text("op").ok_or("operation has no \"op\"")?;
     let path = text("path").ok_or_else(|| format!("{name} operation has no \"path\""))?;
@@ -83,8 +89,14 @@ fn operate(target: &mut Value, operation: &Value) -> Result<(), String> {
             add(target, path, moved)
         }
         "copy" => {
-            let copied = find(target, from()?)?.clone();
-            add(target, path, copied)
+            let value = find(target, from()?)?.clone();
+            *copied = copied.saturating_add(value.to_string().len());
+            if *copied > MAX_COPIED {
+                return Err(format!(
+                    "the copies of the patch add up to more than {MAX_COPIED} bytes"
+                ));
+            }
+            add(target, path, value)
         }
         "test" => {
             let wanted = operation.get("value").unwrap_or(&Value::Null);
@@ -107,7 +119,18 @@ fn split(path: &str) -> Result<(&str, String), String> {
     Ok((parent, last.replace("~1", "/").replace("~0", "~")))
 }
 
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
 fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    if path.matches('/').count() + depth(&value) > MAX_DEPTH {
+        return Err(format!("path {path} would nest deeper than {MAX_DEPTH} levels"));
+    }
     if path.is_empty() {
         *target = value;
         return Ok(());
@@ -153,6 +176,18 @@ fn index(text: &str, most: usize) -> Result<usize, String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn copies_cannot_grow_without_bound() {
+        let copy = |from: &str, path: &str| json!({"op": "copy", "from": from, "path": path});
+        let doubling: Vec<Value> = (0..100).map(|n| copy("", &format!("/x{n}"))).collect();
+        assert!(json_patch(&mut json!({"a": "b"}), &Value::Array(doubling)).is_err());
+        let deepening: Vec<Value> =
+            (1..12).map(|n| copy("/a", &"/a".repeat((1 << n) + 1))).collect();
+        let mut target = json!({"a": {"a": {"a": {}}}});
+        assert!(json_patch(&mut target, &Value::Array(deepening)).is_err());
+        assert_eq!(target, json!({"a": {"a": {"a": {}}}}));
+    }
 
     #[test]
     fn merge_patches_follow_the_rfc() {

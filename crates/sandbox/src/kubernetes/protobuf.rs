@@ -11,7 +11,6 @@ const MAX_DEPTH: usize = 16;
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
-    Bytes,
     Int,
     Bool,
     Time,
@@ -210,7 +209,6 @@ fn message(mut bytes: &[u8], known: &'static [Field], depth: usize) -> Option<Ma
                     out.insert(name, json!(value));
                 }
             }
-            (Kind::Bytes, Raw::Bytes(value)) => drop(out.insert(name, encoded(value))),
             (Kind::Time, Raw::Bytes(value)) => {
                 let time = time(value)?;
                 if !time.is_null() {

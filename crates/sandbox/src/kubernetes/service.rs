@@ -332,12 +332,7 @@ fn one(
         },
         Form::Partial => Answer::Value(code, table::partial(&object), warnings),
         Form::Table => {
-            let row = table::row(
-                resource,
-                turned.as_ref().unwrap_or(&object),
-                include(call),
-                jiff::Timestamp::now(),
-            );
+            let row = table::row(resource, &object, include(call), jiff::Timestamp::now());
             let version = json!({"resourceVersion": admit::meta(&object, "resourceVersion")});
             Answer::Value(
                 code,
@@ -432,17 +427,7 @@ fn list(api: &Api, resource: &Resource, place: &Place, call: &Call<'_>) -> Resul
         let rows = page
             .items
             .iter()
-            .map(|object| {
-                let turned = convert::differs(resource, object)
-                    .then(|| convert::from_storage(resource, object));
-                // The columns of Events are written for the kept form.
-                let shown = if resource.storage == "events" {
-                    object
-                } else {
-                    turned.as_ref().unwrap_or(object)
-                };
-                table::row(resource, shown, include(call), now)
-            })
+            .map(|object| table::row(resource, object, include(call), now))
             .collect();
         let mut metadata = json!({"resourceVersion": version.to_string()});
         if let Some(next) = next {

@@ -116,6 +116,8 @@ pub struct Limits {
     pub watchers: usize,
     /// Bytes of a request body.
     pub body: usize,
+    /// Bytes of one object as JSON; greater ones are answered 413.
+    pub object: usize,
     /// Objects of each kind; further ones are answered 507.
     pub objects: usize,
 }
@@ -123,10 +125,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            history: 4096,
+            history: 2048,
             watch_buffer: 1024,
             watchers: 1024,
             body: 3 * 1024 * 1024,
+            object: 1_572_864,
             objects: 100_000,
         }
     }

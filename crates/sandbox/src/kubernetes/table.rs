@@ -22,17 +22,18 @@ pub fn age(seconds: i64) -> String {
     let two = |big: i64, unit: &str, small: i64, part: &str| {
         if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{part}") }
     };
-    match seconds {
-        ..-1 => "<invalid>".to_owned(),
-        ..=0 => "0s".to_owned(),
-        ..120 => format!("{seconds}s"),
-        ..600 => two(minutes, "m", seconds % 60, "s"),
-        ..10_800 => format!("{minutes}m"),
-        ..28_800 => two(hours, "h", minutes % 60, "m"),
-        ..172_800 => format!("{hours}h"),
-        ..691_200 => two(days, "d", hours % 24, "h"),
-        ..63_072_000 => format!("{days}d"),
-        ..252_288_000 => two(days / 365, "y", days % 365, "d"),
+    if seconds < -1 {
+        return "<invalid>".to_owned();
+    }
+    match seconds.max(0) {
+        0..120 => format!("{seconds}s", seconds = seconds.max(0)),
+        120..600 => two(minutes, "m", seconds % 60, "s"),
+        600..10_800 => format!("{minutes}m"),
+        10_800..28_800 => two(hours, "h", minutes % 60, "m"),
+        28_800..172_800 => format!("{hours}h"),
+        172_800..691_200 => two(days, "d", hours % 24, "h"),
+        691_200..63_072_000 => format!("{days}d"),
+        63_072_000..252_288_000 => two(days / 365, "y", days % 365, "d"),
         _ => format!("{}y", days / 365),
     }
 }

@@ -130,7 +130,8 @@ impl Flow {
             Form::Table => {
                 let headings = if self.headed { json!([]) } else { table::headings(resource) };
                 self.headed = true;
-                let row = table::row(resource, object, self.shape.include, jiff::Timestamp::now());
+                let row =
+                    table::row(resource, &seen.object, self.shape.include, jiff::Timestamp::now());
                 let version =
                     object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
                 line(kind, &table::table(json!({"resourceVersion": version}), headings, vec![row]))

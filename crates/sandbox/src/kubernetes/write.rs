@@ -241,6 +241,18 @@ impl Write<'_> {
         } else {
             None
         };
+        let limit = self.store.limits.object;
+        if larger(&object, limit) {
+            return Err(Failure::new(
+                413,
+                "RequestEntityTooLarge",
+                format!(
+                    "{} \"{}\" would be greater than {limit} bytes",
+                    resource.qualified(),
+                    key.1
+                ),
+            ));
+        }
         if self.query.dry_run {
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
                 && let Some(current) = self.store.get(&resource.storage, &key)
@@ -666,6 +678,21 @@ impl Write<'_> {
         }
         Ok(page.items)
     }
+}
+
+/// Whether an object is greater than `limit` bytes as JSON.
+fn larger(object: &Value, limit: usize) -> bool {
+    struct Room(usize);
+    impl std::io::Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    serde_json::to_writer(Room(limit), object).is_err()
 }
 
 fn text(object: &Value, pointer: &str) -> String {
