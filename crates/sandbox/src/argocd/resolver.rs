@@ -45,7 +45,8 @@ impl GitHostResolver {
         });
         let url = rewritten.as_deref().unwrap_or(repo_url);
         let path = url.strip_prefix(&self.host.url())?.strip_prefix('/')?;
-        Some(path.trim_end_matches('/').to_owned())
+        let inside = path.split('/').all(|part| part != "..");
+        inside.then(|| path.trim_end_matches('/').to_owned())
     }
 }
 
@@ -68,4 +69,37 @@ impl RevisionResolver for GitHostResolver {
 
 fn with_suffix(path: &str) -> String {
     if path.ends_with(".git") { path.to_owned() } else { format!("{path}.git") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git_host::GitHostOptions;
+
+    #[tokio::test]
+    async fn branches_and_commits_of_the_git_host_are_resolved() {
+        let host = Arc::new(GitHost::start(GitHostOptions::default()).await.unwrap());
+        let first = host.create_repository("team/app", &[("a", "1")]).await.unwrap().unwrap();
+        let second = host.commit_file("team/app", "main", "a", "2", "Two").await.unwrap();
+        let resolver = GitHostResolver::new(host.clone())
+            .with_rewrite("https://your.git/", &format!("{}/team/", host.url()));
+        let local = host.repository_url("team/app");
+        let not_found = Err("failed to list refs: repository not found: ".to_owned());
+        // (URL, target revision, result)
+        let cases = [
+            (local.as_str(), "main", Ok(second.clone())),
+            (local.as_str(), "HEAD", Ok(second.clone())),
+            (local.as_str(), "", Ok(second.clone())),
+            (local.as_str(), &first, Ok(first.clone())),
+            ("https://your.git/app.git", "main", Ok(second.clone())),
+            ("https://your.git/app", "main", Ok(second)),
+            (&local, "nope", Err("unable to resolve 'nope' to a commit SHA".to_owned())),
+            ("https://your.git/other.git", "main", not_found.clone()),
+            ("https://your.git/../../x", "main", not_found.clone()),
+            ("https://elsewhere/app.git", "main", not_found),
+        ];
+        for (url, target, result) in cases {
+            assert_eq!(resolver.resolve(url, target).await, result, "{url} {target}");
+        }
+    }
 }
