@@ -9,6 +9,27 @@ use crate::value::{Map, Value};
 
 /// Variables and functions of an evaluation. Cheap to clone; a clone shares
 /// the [`Secrets`] and nothing else.
+///
+/// ```
+/// use expr::{Env, Function, Secrets, Value};
+///
+/// let secrets = Secrets::new();
+/// let mut env = Env::new().with_secrets(secrets.clone());
+/// env.set("a", 1);
+/// env.set("b", 2);
+/// env.unset("b");
+/// env.set_function(Function::new("f", |_| Ok(Value::from(true))));
+/// assert_eq!((env.get("a"), env.get("b")), (Some(&Value::from(1)), None));
+/// assert_eq!(env.variables().map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
+/// assert_eq!(env.functions().map(|f| f.name()).collect::<Vec<_>>(), ["f"]);
+/// assert!(env.function("f").is_some() && env.function("g").is_none());
+/// env.secrets().add("hunter2");
+/// assert_eq!(secrets.mask("hunter2"), "***");
+///
+/// // Without any environment an unknown name is an error, not nil.
+/// assert!(expr::eval("x", &Env::nil()).is_err());
+/// assert!(expr::eval("x", &Env::new()).unwrap().is_nil());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Env {
     variables: Arc<Map>,

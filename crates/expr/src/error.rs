@@ -46,6 +46,14 @@ struct Inner {
 /// `Display` gives the message alone, in the reference's words where the
 /// specification gives them; [`Error::render`] adds the text with a caret
 /// (`expressions` 6.7).
+///
+/// ```
+/// let error = expr::eval("1 + lenght('x')", &expr::Env::new()).unwrap_err();
+/// assert_eq!(error.kind(), expr::ErrorKind::Run);
+/// assert_eq!(error.message(), "invalid operation: cannot call nil");
+/// assert_eq!(error.span().map(|span| span.start), Some(4));
+/// assert!(error.hint().is_some() && error.lookup_key().is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error(Box<Inner>);
 

@@ -106,6 +106,12 @@ impl Function {
     }
 
     /// Its name.
+    ///
+    /// ```
+    /// let f = expr::Function::new("f", |_| Ok(1.into())).with_signature("f()").with_doc("One.");
+    /// assert_eq!((f.name(), f.signature().as_str(), f.doc()), ("f", "f()", Some("One.")));
+    /// assert_eq!(f.call(&[]), Ok(expr::Value::from(1)));
+    /// ```
     pub fn name(&self) -> &str {
         &self.0.name
     }

@@ -26,7 +26,6 @@ mod fold;
 mod function;
 mod gotext;
 mod json;
-mod layout;
 mod lexer;
 pub mod lookup;
 mod object;

@@ -49,6 +49,19 @@ impl std::fmt::Display for LookupKey {
 }
 
 /// Answers by key. A clone shares the answers.
+///
+/// ```
+/// use expr::{FunctionError, LookupCache, LookupKey, Value};
+///
+/// let cache = LookupCache::new();
+/// let key = LookupKey::new("secret", ["name"]);
+/// assert_eq!(key.to_string(), "secret(name)");
+/// assert_eq!(cache.get(key.clone()), Err(FunctionError::NeedsLookup(key.clone())));
+/// cache.put(key.clone(), Ok(Value::from(1)));
+/// assert_eq!(cache.get(key.clone()), Ok(Value::from(1)));
+/// cache.retain(|key| &*key.function != "secret");
+/// assert!(cache.get(key).is_err());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct LookupCache(Arc<Mutex<HashMap<LookupKey, Result<Value, String>>>>);
 

@@ -177,14 +177,6 @@ impl Printer<'_> {
     }
 
     fn predicate(&mut self, call: PredicateCall) {
-        if let Some(mapped) = call.mapped {
-            self.out.push_str("map(");
-            self.predicate(PredicateCall { mapped: None, ..call });
-            self.out.push_str(", {");
-            self.node(mapped);
-            self.out.push_str("})");
-            return;
-        }
         self.out.push_str(call.kind.name());
         self.out.push('(');
         self.node(call.collection);

@@ -93,15 +93,19 @@ impl Program {
 }
 
 impl std::fmt::Display for Program {
-    /// The expression in one canonical form: what the program evaluates,
-    /// with brackets around each operation.
+    /// The expression in one canonical form, with brackets around each
+    /// operation.
     ///
     /// ```
     /// let program = expr::Program::compile("1+a.b*2").unwrap();
     /// assert_eq!(program.to_string(), "(1 + (a.b * 2))");
     /// ```
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&crate::print::print(&self.ast))
+        // Parsed again, since the program itself has been folded.
+        match crate::parser::parse(&self.ast.source) {
+            Ok(ast) => f.write_str(&crate::print::print(&ast)),
+            Err(_) => f.write_str(&self.ast.source),
+        }
     }
 }
 

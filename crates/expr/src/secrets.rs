@@ -50,6 +50,14 @@ impl Secrets {
     }
 
     /// [`mask`](Self::mask) over every string of a JSON value, keys included.
+    ///
+    /// ```
+    /// let secrets = expr::Secrets::new();
+    /// assert!(secrets.is_empty());
+    /// secrets.add("hunter2");
+    /// let shown = secrets.mask_json(&serde_json::json!({"a": ["x hunter2", 1]}));
+    /// assert_eq!(shown, serde_json::json!({"a": ["x ***", 1]}));
+    /// ```
     pub fn mask_json(&self, value: &serde_json::Value) -> serde_json::Value {
         use serde_json::Value as Json;
         match value {

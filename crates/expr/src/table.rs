@@ -6,6 +6,16 @@ use crate::value::Value;
 
 /// A map with keys of any hashable type, in the order of insertion. `1` and
 /// `1.0` are different keys, as they are in Go.
+///
+/// ```
+/// use expr::{Env, Value};
+/// let Value::Table(table) = expr::eval("groupBy([1, 2, 3], # % 2)", &Env::new()).unwrap() else {
+///     panic!("not a table");
+/// };
+/// assert_eq!((table.len(), table.is_empty()), (2, false));
+/// assert!(table.get(&Value::from(1)).is_some() && table.get(&Value::from(1.0)).is_none());
+/// assert_eq!(table.iter().next().map(|(key, _)| key.clone()), Some(Value::from(1)));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     entries: Vec<(Value, Value)>,

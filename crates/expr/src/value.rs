@@ -10,6 +10,23 @@ use crate::object::Object;
 use crate::table::Table;
 
 /// A value of an expression. Cheap to clone: everything large is shared.
+///
+/// ```
+/// use expr::Value;
+///
+/// let value = Value::from(serde_json::json!({"n": 1, "list": [true, "x", 1.5], "none": null}));
+/// assert_eq!(value.member("n").as_int(), Some(1));
+/// assert_eq!(value.member("n").as_float(), Some(1.0));
+/// let list = value.member("list");
+/// let items = list.as_array().unwrap();
+/// assert_eq!((items[0].as_bool(), items[1].as_str()), (Some(true), Some("x")));
+/// assert!(value.member("none").is_nil() && value.as_object().is_none());
+/// assert_eq!(value.as_map().map(|map| map.len()), Some(3));
+/// assert_eq!(value.to_text(), "map[list:[true x 1.5] n:1 none:<nil>]");
+/// assert_eq!(value.to_json_text().unwrap(), r#"{"list":[true,"x",1.5],"n":1,"none":null}"#);
+/// assert_eq!(Value::string_map([("k", "v")]).go_type(), "map[string]string");
+/// assert!(Value::from(f64::INFINITY).try_to_json().is_err());
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Value {
@@ -57,6 +74,23 @@ pub enum MapKind {
 }
 
 /// A map with text keys, in the order of the keys.
+///
+/// ```
+/// use expr::{Map, MapKind, Value};
+///
+/// let mut map: Map = [("b", 1), ("a", 2)].into_iter().collect();
+/// map.insert("c", "text");
+/// assert_eq!(map.remove("b"), Some(Value::from(1)));
+/// assert_eq!((map.len(), map.is_empty(), map.is_nil()), (2, false, false));
+/// assert_eq!((map.get("a"), map.contains_key("b")), (Some(&Value::from(2)), false));
+/// assert_eq!(map.iter().map(|(k, _)| k).collect::<Vec<_>>(), ["a", "c"]);
+///
+/// // What a step that left nothing reads as.
+/// let nothing = Value::from(Map::nil(MapKind::Any));
+/// assert_eq!(nothing, Value::Nil);
+/// assert_eq!(nothing.member("x"), Value::Nil);
+/// assert_eq!(Value::from(Map::of_strings()).member("x"), Value::from(""));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Map {
     entries: BTreeMap<Arc<str>, Value>,

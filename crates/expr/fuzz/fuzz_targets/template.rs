@@ -19,12 +19,15 @@ fuzz_target!(|text: &str| {
         let at = rest.find(part).expect("parts come in order");
         rest = &rest[at + part.len()..];
     }
+    // The clock moves between two evaluations.
+    if text.contains("now") {
+        return;
+    }
     let one = evaluate(text, &ENV);
     let object = evaluate_json(&serde_json::json!({"k": text}), &ENV);
     match (one, object) {
         (Ok(one), Ok(object)) => assert!(object.is_null() || object["k"] == one),
         (Err(one), Err(object)) => assert_eq!(one.message(), object.error.message()),
-        // The clock may move between the two.
-        (one, object) => assert!(text.contains("now"), "{one:?} {object:?}"),
+        (one, object) => panic!("{one:?} {object:?}"),
     }
 });

@@ -251,18 +251,17 @@ fn concat(args: &[Value], budget: &mut Budget) -> Outcome {
 fn flatten(args: &[Value], budget: &mut Budget) -> Outcome {
     let value = argument(args, 0);
     let mut flat = Vec::new();
-    let mut waiting = vec![items(value, "flatten")?.into_iter()];
-    while let Some(mut items) = waiting.pop() {
-        if let Some(item) = items.next() {
-            waiting.push(items);
-            match item.as_array() {
-                Some(inner) => waiting.push(inner.to_vec().into_iter()),
-                None => {
-                    budget.grow(1)?;
-                    flat.push(item);
-                }
-            }
-            budget.step()?;
+    // Lists that are being walked, each with the place to go on from.
+    let mut waiting = vec![(Value::from(items(value, "flatten")?), 0)];
+    while let Some((list, at)) = waiting.pop() {
+        let Some(item) = list.as_array().and_then(|items| items.get(at)).cloned() else { continue };
+        budget.step()?;
+        waiting.push((list, at + 1));
+        if item.as_array().is_some() {
+            waiting.push((item, 0));
+        } else {
+            budget.grow(1)?;
+            flat.push(item);
         }
     }
     Ok(flat.into())

@@ -78,7 +78,7 @@ pub(super) const GROUP: Group = Group {
 };
 
 fn max(args: &[Value], budget: &mut Budget) -> Outcome {
-    extreme("max", args, |best, new| less(best, new), budget)
+    extreme("max", args, less, budget)
 }
 
 fn min(args: &[Value], budget: &mut Budget) -> Outcome {

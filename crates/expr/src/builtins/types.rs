@@ -78,10 +78,11 @@ fn int(args: &[Value], _: &mut Budget) -> Outcome {
         Value::Float(f) => Ok(Value::Int(ops::truncate(*f))),
         Value::String(s) => {
             let digits = s.strip_prefix(['+', '-']).unwrap_or(s);
-            if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-                if let Ok(i) = s.parse() {
-                    return Ok(Value::Int(i));
-                }
+            if !digits.is_empty()
+                && digits.bytes().all(|b| b.is_ascii_digit())
+                && let Ok(i) = s.parse()
+            {
+                return Ok(Value::Int(i));
             }
             Err(Error::run(format!("invalid operation: int({s})")))
         }

@@ -247,8 +247,13 @@ impl Shape {
         let edge = |c: Option<char>| c.is_some_and(|c| c == ' ' || is_break(c));
         let spoiled = space_break || tabs || special;
         Self {
-            plain_allowed: !chars.is_empty()
-                && !(indicators || spoiled || breaks || break_space || edge(first) || edge(last)),
+            plain_allowed: !(chars.is_empty()
+                || indicators
+                || spoiled
+                || breaks
+                || break_space
+                || edge(first)
+                || edge(last)),
             single_allowed: !(break_space || spoiled),
             block_allowed: !(space_break || special || last == Some(' ')),
         }
