@@ -41,3 +41,30 @@ fn list<T: Serialize>(facts: &mut BTreeMap<&'static str, String>, name: &'static
         facts.insert(name, text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_an_event_says() {
+        let freight: Freight = serde_json::from_value(json!({
+            "metadata": {"namespace": "p", "name": "f", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "origin": {"kind": "Warehouse", "name": "w"},
+            "commits": [{"id": "abc123", "tag": "v1.0.0"}],
+            "artifacts": [{"artifactType": "my-type", "subscriptionName": "my-sub", "version": "v1.0.0"}],
+        }))
+        .expect("Freight");
+        let said = facts(&freight, "");
+        let fact = |name: &str| said.get(name).map(String::as_str);
+        let commits = r#"[{"id":"abc123","tag":"v1.0.0"}]"#;
+        assert_eq!(fact("freight-commits"), Some(commits), "projects/E9");
+        let artifacts =
+            r#"[{"artifactType":"my-type","subscriptionName":"my-sub","version":"v1.0.0"}]"#;
+        assert_eq!(fact("freight-artifacts"), Some(artifacts), "projects/E11");
+        assert_eq!(fact("freight-images"), None, "projects/E12");
+        assert_eq!(fact("stage-name"), Some(""), "projects/E16");
+        assert_eq!(fact("freight-create-time"), Some("2026-01-01T00:00:00Z"));
+    }
+}

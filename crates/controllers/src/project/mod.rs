@@ -167,3 +167,37 @@ fn written_or_refreshed<K: Resource>(change: &Change<K>) -> Option<Key> {
     };
     wakes.then(|| Key::of(change.object().as_ref()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_follow_a_health_that_changed() {
+        let with = |conditions: serde_json::Value| {
+            Arc::new(
+                serde_json::from_value::<Warehouse>(json!({
+                    "metadata": {"namespace": "p", "name": "w"},
+                    "spec": {"subscriptions": []}, "status": {"conditions": conditions},
+                }))
+                .expect("a Warehouse"),
+            )
+        };
+        let healthy = |status: &str, message: &str| {
+            with(json!([{
+                "type": "Healthy", "status": status, "reason": "R", "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]))
+        };
+        let of = |w: &Warehouse| w.status.as_ref().map(|s| s.conditions.clone());
+        for (case, old, new, wakes) in [
+            ("projects/P25", healthy("False", "a"), healthy("False", "b"), false),
+            ("projects/P26", with(json!([])), healthy("Unknown", ""), true),
+            ("flip", healthy("True", ""), healthy("False", ""), true),
+        ] {
+            let change = Change::Updated { old, new };
+            assert_eq!(health_changed(&change, of).is_some(), wakes, "{case}");
+        }
+    }
+}

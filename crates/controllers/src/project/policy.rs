@@ -72,3 +72,74 @@ pub fn legacy_notice(project: &Project) -> Option<String> {
         stages.join(", ")
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn project(policies: Value) -> Project {
+        serde_json::from_value(
+            json!({"metadata": {"name": "p"}, "spec": {"promotionPolicies": policies}}),
+        )
+        .expect("a Project")
+    }
+
+    fn config(policies: Value) -> ProjectConfig {
+        serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "p"}, "spec": {"promotionPolicies": policies},
+        }))
+        .expect("a ProjectConfig")
+    }
+
+    fn stage() -> Stage {
+        serde_json::from_value(json!({
+            "metadata": {"name": "s", "namespace": "p", "labels": {"a": "b"}},
+            "spec": {"requestedFreight": []},
+        }))
+        .expect("a Stage")
+    }
+
+    #[test]
+    fn the_first_policy_that_matches_decides() {
+        let case = "stages/22.8-8";
+        let on = |mut p: Value| {
+            p["autoPromotionEnabled"] = json!(true);
+            p
+        };
+        let by_name = json!({"stageSelector": {"name": "s"}});
+        for (policies, expected) in [
+            (json!([]), Switch::NoPolicy { config: true }),
+            (json!([on(json!({"stage": "other"}))]), Switch::NoPolicy { config: true }),
+            (json!([on(json!({"stage": "s"}))]), Switch::On),
+            (json!([on(by_name.clone())]), Switch::On),
+            (json!([on(json!({"stageSelector": {"matchLabels": {"a": "b"}}}))]), Switch::On),
+            (json!([on(by_name.clone()), by_name.clone()]), Switch::On),
+            (json!([by_name.clone(), on(by_name)]), Switch::Off),
+        ] {
+            let found =
+                decide(Some(&project(json!([]))), Some(&config(policies.clone())), &stage());
+            assert_eq!(found, Ok(expected), "{case} {policies}");
+        }
+        let plain = project(json!([]));
+        let none = decide(Some(&plain), None, &stage());
+        assert_eq!(none, Ok(Switch::NoPolicy { config: false }), "{case}");
+        for pattern in ["regex:(", "glob:["] {
+            let bad = config(json!([on(json!({"stageSelector": {"name": pattern}}))]));
+            assert!(decide(Some(&plain), Some(&bad), &stage()).is_err(), "{case} {pattern}");
+        }
+    }
+
+    #[test]
+    fn the_legacy_block_counts_after_the_config() {
+        let legacy = project(json!([{"stage": "s", "autoPromotionEnabled": true}]));
+        assert_eq!(decide(Some(&legacy), None, &stage()), Ok(Switch::On));
+        let no = config(json!([{"stage": "s"}]));
+        assert_eq!(decide(Some(&legacy), Some(&no), &stage()), Ok(Switch::Off));
+        let other = config(json!([{"stage": "t"}]));
+        assert_eq!(decide(Some(&legacy), Some(&other), &stage()), Ok(Switch::On));
+        assert_eq!(decide(None, Some(&no), &stage()), Ok(Switch::NoProject));
+        assert!(legacy_notice(&legacy).is_some_and(|n| n.contains("the policies for s are")));
+        assert_eq!(legacy_notice(&project(json!([]))), None);
+    }
+}

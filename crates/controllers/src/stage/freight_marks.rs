@@ -27,8 +27,7 @@ pub fn leave(freight: &Freight, stage: &str, now: Timestamp) -> Option<Value> {
     }
     let mut after = freight.status.clone().unwrap_or_default();
     after.remove_current_stage(stage, now);
-    let soak =
-        |s: &api::FreightStatus| s.verified_in.get(stage).and_then(|v| v.longest_soak.clone());
+    let soak = |s: &api::FreightStatus| s.verified_in.get(stage).and_then(|v| v.longest_soak);
     let mut change = json!({ "currentlyIn": { stage: null } });
     let before = freight.status.as_ref().and_then(&soak);
     if let Some(longest) = soak(&after).filter(|after| Some(after) != before.as_ref()) {

@@ -54,7 +54,7 @@ pub fn assess(
             now,
         );
     };
-    let phase = last.status.as_ref().map(|s| s.phase.clone()).unwrap_or_default();
+    let phase = last.status.as_ref().map(|s| s.phase).unwrap_or_default();
     if !phase.is_succeeded() {
         let message = "Cannot assess health because last Promotion did not succeed";
         status.health = Some(unknown(message));
@@ -100,7 +100,7 @@ fn run(checks: &[api::HealthCheckStep], checker: &mut dyn Checker) -> Health {
         health.issues.extend(checked.issues);
         outputs.extend(checked.output);
     }
-    health.output = (!outputs.is_empty()).then(|| Value::Array(outputs));
+    health.output = (!outputs.is_empty()).then_some(Value::Array(outputs));
     health
 }
 

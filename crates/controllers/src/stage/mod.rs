@@ -98,9 +98,9 @@ fn subscribe(context: &Arc<Context>, queues: &Queues) {
             let queues = queues.clone();
             context.stores.$store.subscribe(move |change| {
                 let Some(context) = weak.upgrade() else { return };
-                for key in $concerned(&context, change) {
-                    queues.add(&context.stores, key);
-                }
+                $concerned(&context, change)
+                    .into_iter()
+                    .for_each(|key| queues.add(&context.stores, key));
             });
         }};
     }

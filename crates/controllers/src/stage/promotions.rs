@@ -282,7 +282,7 @@ pub fn effective_holds(
 
 /// A Promotion's phase; empty for one that nobody looked at yet.
 pub fn phase(promotion: &Promotion) -> api::PromotionPhase {
-    promotion.status.as_ref().map(|s| s.phase.clone()).unwrap_or_default()
+    promotion.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
 
 /// Whether a Promotion has ended.

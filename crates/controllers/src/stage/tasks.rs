@@ -28,7 +28,7 @@ pub fn missing(stage: &Stage, known: &Known) -> Option<String> {
             let place = format!(" in namespace {}", quote(&stage.namespace().unwrap_or_default()));
             ("PromotionTask", &known.namespaced, place)
         };
-        if names.iter().any(|name| *name == task.name) {
+        if names.contains(&task.name) {
             continue;
         }
         let there = if names.is_empty() {

@@ -55,10 +55,8 @@ pub fn verify(
         _ => Some(begin(stage, current.as_ref(), id, started, now)),
     };
     let ended = next.filter(|v| v.phase.is_terminal());
-    if let Some(next) = &ended {
-        if let Some(current) = status.current_collection_mut() {
-            current.record_verifications([next.clone()]);
-        }
+    if let (Some(next), Some(current)) = (&ended, status.current_collection_mut()) {
+        current.record_verifications([next.clone()]);
     }
     recompute(status, generation, now);
     ended

@@ -36,9 +36,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster with the CRDs and controllers, and namespace `p` unless a
-    /// Project makes it.
+    /// A cluster with the CRDs and running controllers.
     pub async fn start() -> Self {
+        let mut cluster = Self::quiet().await;
+        let (context, stop) = (&cluster.context, &cluster.stop);
+        cluster.tasks.spawn(project::run(Arc::clone(context), stop.clone()));
+        cluster.tasks.spawn(freight::run(Arc::clone(context), stop.clone()));
+        cluster.tasks.spawn(stage::run(Arc::clone(context), stop.clone()));
+        cluster
+    }
+
+    /// A cluster with the CRDs and the watches; the test makes the passes.
+    pub async fn quiet() -> Self {
         let server = sandbox::kubernetes::Api::new();
         let client = server.client();
         for definition in api::crds() {
@@ -69,9 +78,6 @@ impl Cluster {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         context.start(&mut tasks, &stop).await;
-        tasks.spawn(project::run(Arc::clone(&context), stop.clone()));
-        tasks.spawn(freight::run(Arc::clone(&context), stop.clone()));
-        tasks.spawn(stage::run(Arc::clone(&context), stop.clone()));
         Self { api: server, client, context, changed, stop, tasks }
     }
 
