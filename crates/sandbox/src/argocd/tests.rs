@@ -136,10 +136,14 @@ struct Scene {
 
 impl Scene {
     async fn new(release: Release, name: &str, spec: Value, heads: &[(&str, &str)]) -> Self {
+        let options = ArgoCdOptions { release, ..ArgoCdOptions::default() };
+        Self::with(options, name, spec, heads).await
+    }
+
+    async fn with(options: ArgoCdOptions, name: &str, spec: Value, heads: &[(&str, &str)]) -> Self {
         let client = client();
         let resolver = Arc::new(Heads::default());
         heads.iter().for_each(|(repo, head)| resolver.set(repo, head));
-        let options = ArgoCdOptions { release, ..ArgoCdOptions::default() };
         let argocd = ArgoCd::start(client.clone(), resolver.clone(), options);
         let api: Api<DynamicObject> = Api::namespaced_with(client, "argocd", &resource());
         let app = serde_json::from_value(json!({
@@ -356,4 +360,28 @@ async fn health_can_be_ordered_and_a_pin_is_followed() {
     scene.argocd.knobs().set_health("argocd", "one", None);
     scene.patch(&writes_refresh()).await;
     scene.until("healthy", |app| app["status"]["health"]["status"] == json!("Healthy")).await;
+}
+
+#[tokio::test]
+async fn a_branch_that_moves_is_noticed_where_it_polls() {
+    for automated in [false, true] {
+        let mut spec = one("r");
+        if automated {
+            spec["syncPolicy"] = json!({"automated": {}});
+        }
+        let options = ArgoCdOptions {
+            poll: Some(std::time::Duration::from_millis(20)),
+            ..ArgoCdOptions::default()
+        };
+        let mut scene = Scene::with(options, "one", spec, &[("r", "a1")]).await;
+        scene.until("compared", |app| app["status"]["sync"]["revision"] == json!("a1")).await;
+        scene.heads.set("r", "a2");
+        let status = if automated { "Synced" } else { "OutOfSync" };
+        scene
+            .until("noticed", |app| {
+                app["status"]["sync"]["revision"] == json!("a2")
+                    && app["status"]["sync"]["status"] == json!(status)
+            })
+            .await;
+    }
 }
