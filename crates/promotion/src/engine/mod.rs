@@ -6,6 +6,7 @@
 //! [`run`] is the shell around them.
 
 mod applications;
+pub mod bounds;
 pub mod completion;
 #[cfg(test)]
 mod crash_tests;

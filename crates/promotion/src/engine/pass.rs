@@ -16,7 +16,7 @@ use crate::engine::plan::{self, Traits};
 use crate::engine::record::{RecordError, Recorder};
 use crate::engine::run::{Engine, Interruption, Outcome, Run, alias_of};
 use crate::engine::scope::{Scope, Seen};
-use crate::engine::{journal, outputs, times};
+use crate::engine::{bounds, journal, outputs, times};
 use crate::error::{ErrorClass, StepError};
 use crate::step::{Attempt, Effect, Step, StepContext};
 use crate::workdir::WorkDir;
@@ -146,10 +146,10 @@ impl<'a> Pass<'a> {
         if run.cancel.is_cancelled() {
             return Err(Interruption::Cancelled);
         }
-        let message = self.secrets.mask(&format!(
+        let message = bounds::message(&self.secrets.mask(&format!(
             "the working directory was lost and could not be rebuilt: step {:?} ({}): {}",
             at.alias, at.step.uses, failure.message
-        ));
+        )));
         self.status.message.clone_from(&message);
         let passes =
             matches!(failure.class, ErrorClass::Transient | ErrorClass::RateLimited { .. });
@@ -250,7 +250,7 @@ impl<'a> Pass<'a> {
         attempted: Attempted,
         (limits, effect, propagates): (Limits, Effect, bool),
     ) -> Progress {
-        let attempted = self.masked(attempted);
+        let attempted = self.fit_to_keep(at.alias, attempted);
         let output = attempted.as_ref().ok().and_then(|r| r.output.as_ref());
         outputs::put(&mut self.state, at.alias, output, propagates);
         let now = (self.engine.now)();
@@ -275,7 +275,7 @@ impl<'a> Pass<'a> {
 
     /// Notes how a step ended that did not get as far as running.
     fn visited(&mut self, at: At<'_>, status: Status, message: String) -> Progress {
-        let message = self.secrets.mask(&message);
+        let message = bounds::message(&self.secrets.mask(&message));
         self.update(at, |entry| {
             entry.status = status;
             entry.message = message;
@@ -379,24 +379,28 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// The attempt without the secret values that its expressions saw.
-    fn masked(&self, attempted: Attempted) -> Attempted {
+    /// The attempt without the secret values that its expressions saw, and
+    /// no larger than a status takes.
+    fn fit_to_keep(&self, alias: &str, attempted: Attempted) -> Attempted {
+        let masked = |text: &str| bounds::message(&self.secrets.mask(text));
         match attempted {
             Ok(mut result) => {
-                result.message = self.secrets.mask(&result.message);
-                result.output = result.output.map(|output| {
-                    match self.secrets.mask_json(&Value::Object(output)) {
-                        Value::Object(output) => output,
-                        _ => Map::new(),
-                    }
+                result.message = masked(&result.message);
+                let output = result.output.map(|o| self.secrets.mask_json(&Value::Object(o)));
+                result.output = output.and_then(|o| match o {
+                    Value::Object(output) => Some(output),
+                    _ => None,
                 });
+                if let Some(output) = &result.output {
+                    bounds::output(&self.state, alias, output)?;
+                }
                 if let Some(check) = result.health_check.as_mut() {
                     check.config = self.secrets.mask_json(&check.config);
                 }
                 Ok(result)
             }
             Err(mut error) => {
-                error.message = self.secrets.mask(&error.message);
+                error.message = masked(&error.message);
                 Err(error)
             }
         }
