@@ -10,7 +10,7 @@ use controllers::context::{Context, Settings};
 use controllers::metrics::Metrics;
 use controllers::store::Key;
 use controllers::warehouse::{self, Parts};
-use credentials::{FixedCredentials, LookupOptions};
+use credentials::{FixedCredentials, LookupOptions, Secret, SecretRef, StoredSecret};
 use k8s_openapi::api::core::v1::{Event, Namespace};
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
@@ -22,7 +22,7 @@ use sources::image::CacheByTag;
 use sources::registry::ClientSettings;
 use sources::{Images, Settings as SourceSettings};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How long a test waits for what it expects.
@@ -38,16 +38,17 @@ struct Bench {
     changed: Arc<Notify>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    controller: (CancellationToken, JoinHandle<()>),
 }
 
 impl Bench {
     async fn start() -> Self {
-        Self::with(Access::Open).await
+        Self::with(Access::Open, Vec::new()).await
     }
 
     /// A cluster with CRDs, Project namespace and the Warehouse controller,
     /// whose Docker Hub is a registry in this process.
-    async fn with(access: Access) -> Self {
+    async fn with(access: Access, secrets: Vec<StoredSecret>) -> Self {
         let options = RegistryOptions { access, ..RegistryOptions::default() };
         let registry = Registry::start(options).await.unwrap();
         let client_settings = ClientSettings {
@@ -61,7 +62,7 @@ impl Bench {
             cache_by_tag: CacheByTag::Allow,
             ..SourceSettings::default()
         };
-        let credentials = FixedCredentials::new(Vec::new(), LookupOptions::default());
+        let credentials = FixedCredentials::new(secrets, LookupOptions::default());
         let parts = Parts::new(Images::new(settings).unwrap(), Arc::new(credentials));
         let api = sandbox::kubernetes::Api::new();
         let client = api.client();
@@ -88,8 +89,8 @@ impl Bench {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         context.start(&mut tasks, &stop).await;
-        tasks.spawn(warehouse::run(Arc::clone(&context), stop.clone()));
-        Self { api, client, registry, context, changed, stop, tasks }
+        let controller = run(&context, &stop);
+        Self { api, client, registry, context, changed, stop, tasks, controller }
     }
 
     fn push(&self, tag: &str) -> String {
@@ -163,8 +164,16 @@ impl Bench {
 
     async fn stop(mut self) {
         self.stop.cancel();
+        self.controller.1.await.unwrap();
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// Runs the Warehouse controller; its token stops it alone.
+fn run(context: &Arc<Context>, stop: &CancellationToken) -> (CancellationToken, JoinHandle<()>) {
+    let stop = stop.child_token();
+    let task = tokio::spawn(warehouse::run(Arc::clone(context), stop.clone()));
+    (stop, task)
 }
 
 async fn install(client: &Client) {
@@ -286,7 +295,8 @@ async fn what_is_wrong_is_said() {
         bench.push(tag);
     }
     let other = json!({"interval": "5m", "subscriptions": [{"image": {"repoURL": "docker.io/owner/nothing"}}]});
-    let git = json!({"interval": "5m", "subscriptions": [{"git": {"repoURL": "https://g.com/a/b"}}]});
+    let git =
+        json!({"interval": "5m", "subscriptions": [{"git": {"repoURL": "https://g.com/a/b"}}]});
     for (name, spec, expected) in [
         (
             "no-version",
@@ -334,23 +344,104 @@ async fn what_is_wrong_is_said() {
     bench.stop().await;
 }
 
+/// A registry that wants a token, for a name and password.
+fn private() -> Access {
+    Access::Token { username: "me".into(), password: "canary-right".into(), anonymous_pull: false }
+}
+
+fn secret(password: &str) -> StoredSecret {
+    let data = [("repoURL", PUBLIC), ("username", "me"), ("password", password)];
+    StoredSecret {
+        reference: SecretRef { namespace: PROJECT.into(), name: "hub".into(), uid: "u".into() },
+        labels: [(api::labels::CRED_TYPE.to_owned(), "image".to_owned())].into(),
+        annotations: [].into(),
+        data: data.into_iter().map(|(k, v)| (k.to_owned(), Secret::new(v))).collect(),
+    }
+}
+
+#[tokio::test]
+async fn a_credential_opens_the_registry_and_is_never_told() {
+    let bench = Bench::with(private(), vec![secret("canary-right")]).await;
+    bench.push("1.0.0");
+    bench.create("w", images(json!({}))).await;
+    bench.warehouse("w", "FreightCreated", "True").await;
+    bench.stop().await;
+
+    let bench = Bench::with(private(), vec![secret("canary-wrong")]).await;
+    bench.push("1.0.0");
+    bench.create("w", images(json!({}))).await;
+    let warehouse = bench.warehouse("w", "Ready", "False").await;
+    let ready = said(&warehouse, "Ready");
+    assert!(
+        ready.contains("index.docker.io refused the credential of Secret p/hub: check its username and password"),
+        "{ready}"
+    );
+    let all = serde_json::to_string(&*warehouse).unwrap();
+    assert!(!all.contains("canary"), "{all}");
+    assert!(bench.freight().await.is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_that_takes_its_time_is_announced() {
+    let bench = Bench::start().await;
+    bench.push("1.0.0");
+    bench.registry.traffic().delay(Duration::from_millis(700));
+    bench.create("w", images(json!({}))).await;
+    let key = Key::new(PROJECT, "w");
+    let warehouse = bench
+        .until("announcement", |c| {
+            let warehouse = c.stores.warehouses.get(&key)?;
+            said(&warehouse, "Ready").starts_with("False/DiscoveryInProgress").then_some(warehouse)
+        })
+        .await;
+    assert_eq!(
+        said(&warehouse, "Reconciling"),
+        "True/ScheduledDiscovery: Discovering artifacts for 1 subscriptions"
+    );
+    assert_eq!(
+        said(&warehouse, "Healthy"),
+        "Unknown/Pending: Health status cannot be determined until artifact discovery is finished"
+    );
+    let warehouse = bench.warehouse("w", "FreightCreated", "True").await;
+    assert_eq!(said(&warehouse, "Reconciling"), "");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_restarted_controller_writes_nothing() {
+    let mut bench = Bench::start().await;
+    bench.push("1.0.0");
+    bench.create("w", images(json!({}))).await;
+    bench.warehouse("w", "FreightCreated", "True").await;
+    bench.refresh("w", "one").await;
+    bench.refreshed("w", "one").await;
+    bench.controller.0.cancel();
+    (&mut bench.controller.1).await.unwrap();
+    let before = bench.api.requests();
+    bench.controller = run(&bench.context, &bench.stop);
+    // The Warehouse is new to the controller and is passed over again, before
+    // another, whose Freight shows that the controller is at work.
+    bench.create("other", images(json!({}))).await;
+    bench.warehouse("other", "FreightCreated", "True").await;
+    let writes = bench.api.requests().since(&before);
+    assert_eq!(writes.of("patch", "warehouses/status"), 1, "{writes:?}");
+    assert_eq!(writes.of("create", "freights"), 1, "{writes:?}");
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn a_registry_that_refuses_or_is_silent() {
-    let access = Access::Token {
-        username: "me".into(),
-        password: "pw".into(),
-        anonymous_pull: false,
-    };
-    let bench = Bench::with(access).await;
+    let bench = Bench::with(private(), Vec::new()).await;
     bench.create("w", images(json!({}))).await;
     let ready = said(&*bench.warehouse("w", "Ready", "False").await, "Ready");
     assert!(ready.contains("401 Unauthorized") && ready.contains("index.docker.io"), "{ready}");
     assert!(ready.contains("no credential was found: if owner/app is private"), "{ready}");
     // Nothing listens there any more.
-    let Bench { registry, client, context, changed, stop, tasks, api } = bench;
+    let Bench { registry, client, context, changed, stop, tasks, api, controller } = bench;
     let silent = Registry::start(RegistryOptions::default()).await.unwrap();
     drop(registry);
-    let bench = Bench { registry: silent, client, context, changed, stop, tasks, api };
+    let bench = Bench { registry: silent, client, context, changed, stop, tasks, api, controller };
     bench.refresh("w", "again").await;
     bench.refreshed("w", "again").await;
     let ready = bench
@@ -388,7 +479,13 @@ async fn policies_and_criteria() {
     manual["freightCreationPolicy"] = json!("Manual");
     bench.create("manual", manual).await;
     let warehouse = bench.warehouse("manual", "Ready", "True").await;
-    assert_eq!((said(&warehouse, "FreightCreated").as_str(), warehouse.status.as_ref().unwrap().last_freight_id.as_str()), ("", ""));
+    assert_eq!(
+        (
+            said(&warehouse, "FreightCreated").as_str(),
+            warehouse.status.as_ref().unwrap().last_freight_id.as_str()
+        ),
+        ("", "")
+    );
     let mut unmet = images(json!({}));
     unmet["freightCreationCriteria"] =
         json!({"expression": format!("imageFrom('{PUBLIC}').Tag == '2.0.0'")});
@@ -406,7 +503,9 @@ async fn policies_and_criteria() {
     assert!(ready.starts_with("False/CriteriaEvaluationFailed: Evaluation of Freight creation criteria failed: error running expression: "), "{ready}");
     assert!(bench.freight().await.is_empty());
     // The spec is mended, and its change wakes the controller.
-    bench.patch("failing", json!({"spec": {"freightCreationCriteria": {"expression": "true"}}})).await;
+    bench
+        .patch("failing", json!({"spec": {"freightCreationCriteria": {"expression": "true"}}}))
+        .await;
     bench.warehouse("failing", "FreightCreated", "True").await;
     bench.stop().await;
 }

@@ -118,6 +118,20 @@ impl Images {
     /// # Errors
     /// A subscription that cannot be understood, a registry that refuses or
     /// does not answer, in the words of `warehouses` 3 O4.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), sources::Error> {
+    /// let images = sources::Images::new(sources::Settings::default())?;
+    /// let subscription = api::ImageSubscription {
+    ///     repo_url: "ghcr.io/owner/app".to_owned(),
+    ///     constraint: "^1".to_owned(),
+    ///     ..Default::default()
+    /// };
+    /// let found = images.discover(&subscription, None).await?;
+    /// println!("{:?}; {}", found.result.references, found.report);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn discover(
         &self,
         subscription: &ImageSubscription,
