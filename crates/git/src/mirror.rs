@@ -160,6 +160,8 @@ impl Mirrors {
         }
         self.evict(&mut known);
         let mirror = Arc::new(Mirror { dir: self.dir.join(&key), last: Arc::default() });
+        // Nobody of this process has opened it yet, and no other may.
+        remove_leftovers(&mirror.dir);
         known.insert(key, mirror.clone());
         mirror
     }
@@ -283,6 +285,28 @@ fn is_pinned(mirror: &Path) -> bool {
         }
     }
     pinned
+}
+
+/// Removes what a process that was killed has left in a repository of ours:
+/// lock files, which would block every change for good, and packs that were
+/// being written. Only for repositories that nobody is using.
+pub(crate) fn remove_leftovers(dir: &Path) {
+    let mut todo = vec![(dir.to_owned(), 0)];
+    while let Some((dir, depth)) = todo.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
+            // Loose objects are written under other names and renamed.
+            let loose = name.len() == 2 && dir.ends_with("objects");
+            if is_dir && depth < 16 && !loose {
+                todo.push((entry.path(), depth + 1));
+            } else if !is_dir && (name.ends_with(".lock") || name.starts_with("pack_git2_")) {
+                tracing::info!(file = %entry.path().display(), "removing what a killed process left");
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
 }
 
 /// Opens a bare repository, making it where there is none. Redirects to other

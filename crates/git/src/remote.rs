@@ -231,6 +231,10 @@ impl Remote {
             (_, ErrorCode::Certificate, _) => GitError::Config(format!(
                 "the certificate of {host} is not trusted: {said}; add its authority to the trusted certificates, or set insecureSkipTLSVerify"
             )),
+            // The disk speaks in this class, too.
+            (_, _, C::Os) if !is_of_the_network(&said) => {
+                GitError::Internal { doing: doing.to_owned(), message: said }
+            }
             (Some(_), _, _)
             | (_, ErrorCode::Timeout | ErrorCode::Eof, _)
             | (_, _, C::Net | C::Http | C::Ssl | C::Ssh | C::Os) => {
@@ -239,6 +243,14 @@ impl Remote {
             _ => GitError::Internal { doing: doing.to_owned(), message: said },
         }
     }
+}
+
+/// Whether an error of the operating system comes from a connection.
+fn is_of_the_network(said: &str) -> bool {
+    let said = said.to_lowercase();
+    ["connect", "resolve", "socket", "timed out", "receiv", "send", "peer", "network", "poll"]
+        .iter()
+        .any(|word| said.contains(word))
 }
 
 /// The bounds of an operation.

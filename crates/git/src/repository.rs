@@ -13,7 +13,7 @@ use git2::Oid;
 
 use crate::checkout::Checkout;
 use crate::error::GitError;
-use crate::mirror::{Snapshot, open_or_init};
+use crate::mirror::{Snapshot, open_or_init, remove_leftovers};
 
 /// Who commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +198,8 @@ impl Repository {
             Err(e) => return Err(GitError::io("listing clones")(e)),
         };
         for entry in entries.flatten().filter(|e| e.path().join("HEAD").is_file()) {
+            // A Promotion's steps follow one another: nobody is at work here.
+            remove_leftovers(&entry.path());
             all.extend(Repository::open(&entry.path())?.checkouts()?);
         }
         let paths: Vec<String> = all.iter().map(|c| c.path.clone()).collect();

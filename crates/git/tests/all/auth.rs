@@ -146,3 +146,24 @@ async fn rewritten_addresses_keep_their_public_name() {
         "{said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_does_not_answer_is_named() {
+    let s = private().await;
+    let remote = s.remote_as("bot", CANARY);
+    let host = s.host.url().replace("http://", "");
+    let Setup { host: server, git, dir } = s;
+    // Its port is closed once nobody holds it.
+    drop(Arc::into_inner(server).unwrap());
+    for url in [remote.url().to_owned(), "http://no-such-host.invalid/a.git".to_owned()] {
+        let auth = Auth::basic("bot", CANARY, "Secret p/repo", "uid-1");
+        let remote = git.remote(&url, Some(auth), false).unwrap();
+        let error = git.snapshot(&remote, Freshness::Now, &never()).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Transient, "{error:?}");
+        let named = if url.contains("invalid") { "no-such-host.invalid" } else { &host };
+        let said = error.to_string();
+        let begin = format!("{named} could not be reached or broke off while fetching: ");
+        assert!(said.starts_with(&begin) && !said.contains("canary"), "{said}");
+    }
+    drop(dir);
+}

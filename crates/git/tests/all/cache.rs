@@ -93,6 +93,32 @@ async fn a_broken_mirror_is_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_left_is_no_obstacle() {
+    let s = Setup::new(&[("a", "1")]).await;
+    let checkout = s.checkout("src").await;
+    let Setup { host, git, dir } = s;
+    drop(git);
+    let mirrors = dir.path().join("mirrors");
+    let mirror =
+        std::fs::read_dir(&mirrors).unwrap().flatten().find(|e| e.path().is_dir()).unwrap().path();
+    for left in ["refs/heads/main.lock", "packed-refs.lock", "objects/pack/pack_git2_1"] {
+        std::fs::write(mirror.join(left), "").unwrap();
+    }
+    let clone = dir.path().join("git/src");
+    for left in ["worktrees/0/index.lock", "refs/heads/main.lock"] {
+        std::fs::write(clone.join(left), "").unwrap();
+    }
+    host.commit_file(REPO, "main", "b", "1", "new").await.unwrap();
+    let git = Arc::new(Git::open(GitOptions::new(&mirrors)).unwrap());
+    let s = Setup { host, git, dir };
+    s.snapshot().await;
+    assert!(!mirror.join("objects/pack/pack_git2_1").exists());
+    let found = Repository::checkout_at(&s.dir.path().join("git"), checkout.path()).unwrap();
+    s.write("src/a", "2");
+    assert!(s.commit(&found.unwrap(), "after the kill").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_do_not_share_a_directory() {
     let s = Setup::new(&[]).await;
     let error = Git::open(GitOptions::new(s.dir.path().join("mirrors"))).unwrap_err();
