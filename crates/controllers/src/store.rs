@@ -217,22 +217,34 @@ where
 
     /// The kind does not exist on this server: nothing will come.
     pub fn set_unavailable(&self) {
-        self.take(Vec::new());
+        self.take(Vec::new(), None);
         self.available.send_replace(false);
         self.ready.send_replace(true);
     }
 
-    /// Takes the outcome of a listing: what is missing from it is gone.
+    /// Takes all objects that there are: what is missing from them is gone.
     pub fn replace(&self, objects: Vec<K>) {
-        self.take(objects);
+        self.replace_at(objects, "");
+    }
+
+    /// Takes the outcome of a listing of that resourceVersion: what is missing
+    /// from it is gone, unless it is known to have been written later.
+    pub fn replace_at(&self, objects: Vec<K>, version: &str) {
+        self.take(objects, version.parse().ok());
         self.available.send_replace(true);
         self.ready.send_replace(true);
     }
 
-    fn take(&self, objects: Vec<K>) {
+    fn take(&self, objects: Vec<K>, version: Option<u64>) {
         let listed: BTreeSet<Key> = objects.iter().map(Key::of).collect();
-        let gone: Vec<Key> =
-            self.read(|s| s.objects.keys().filter(|k| !listed.contains(k)).cloned().collect());
+        let is_later = |object: &K| {
+            let written = object.meta().resource_version.as_ref().and_then(|v| v.parse().ok());
+            version.zip(written).is_some_and(|(listed, written): (u64, u64)| written > listed)
+        };
+        let gone: Vec<Key> = self.read(|s| {
+            let missing = s.objects.iter().filter(|(k, o)| !listed.contains(k) && !is_later(o));
+            missing.map(|(k, _)| k.clone()).collect()
+        });
         for key in gone {
             self.remove(&key);
         }
@@ -439,6 +451,15 @@ mod tests {
         store.remove(&Key::new("ns", "a"));
         store.apply(object("a", "11", "y")); // the write was under way
         assert!(store.is_empty());
+    }
+
+    #[test]
+    fn what_was_written_after_a_listing_outlives_it() {
+        let store = store();
+        store.apply(object("old", "5", "x"));
+        store.apply(object("new", "11", "x"));
+        store.replace_at(vec![object("listed", "7", "x")], "10");
+        assert_eq!(names(&store.all()), ["listed", "new"]);
     }
 
     #[test]

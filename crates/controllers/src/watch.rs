@@ -66,7 +66,7 @@ async fn keep<K>(
     loop {
         match list(api, kind).await {
             Ok((objects, version)) => {
-                store.replace(objects);
+                store.replace_at(objects, &version);
                 follow(api, kind, store, version, &mut backoff, metrics).await;
             }
             Err(kube::Error::Api(status)) if optional && matches!(status.code, 403 | 404) => {

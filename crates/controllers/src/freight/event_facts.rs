@@ -35,9 +35,7 @@ fn list<T: Serialize>(facts: &mut BTreeMap<&'static str, String>, name: &'static
     if items.is_empty() {
         return;
     }
-    if let Ok(text) = serde_json::to_string(items) {
-        // As Go writes JSON (`api` 1 rule 8).
-        let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    if let Ok(text) = api::go_json(&items) {
         facts.insert(name, text);
     }
 }

@@ -40,6 +40,12 @@ const STATS_DELAY: Duration = Duration::from_secs(2);
 /// Runs the controllers of Projects, their configs and namespaces until
 /// `shutdown`.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
+    let settings = &context.settings;
+    if !settings.shard.is_empty() && !settings.is_default_controller {
+        // Projects have no shard: one controller looks after all of them.
+        shutdown.cancelled().await;
+        return;
+    }
     let (projects, configs, cluster) = (Queue::new(), Queue::new(), Queue::new());
     let namespaces = (Queue::new(), Arc::new(Store::<Namespace>::new(Vec::new())));
     subscribe(&context, &projects, &configs, &cluster);
