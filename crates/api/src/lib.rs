@@ -19,6 +19,7 @@ mod duration;
 mod enums;
 mod freight;
 mod freight_id;
+mod go_url;
 mod health;
 mod kind;
 pub mod names;

@@ -172,22 +172,34 @@ impl Subscription {
             let count = object.keys().filter(|key| *key != "name").count();
             return Err(SubscriptionError::Type { index, count });
         };
-        let name = object.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        fn read<T: serde::de::DeserializeOwned + Default>(
+        let wrong = |problem: String| SubscriptionError::Field { index, problem };
+        let name = match object.get("name") {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(name)) => name.clone(),
+            Some(other) => return Err(wrong(format!("name must be a text, not {other}"))),
+        };
+        // Null is as good as absent, as in Go.
+        let fields = match body {
+            Value::Null => Map::new(),
+            Value::Object(fields) => fields
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            other => return Err(wrong(format!("{key} must be an object, not {other}"))),
+        };
+        fn read<T: serde::de::DeserializeOwned>(
             index: usize,
-            body: &Value,
+            fields: Map<String, Value>,
         ) -> Result<T, SubscriptionError> {
-            if body.is_null() {
-                return Ok(T::default());
-            }
-            T::deserialize(body)
+            T::deserialize(Value::Object(fields))
                 .map_err(|e| SubscriptionError::Field { index, problem: e.to_string() })
         }
         let kind = match key.as_str() {
-            "git" => SubscriptionKind::Git(read(index, body)?),
-            "image" => SubscriptionKind::Image(read(index, body)?),
-            "chart" => SubscriptionKind::Chart(read(index, body)?),
-            other => SubscriptionKind::Generic(other.to_owned(), read(index, body)?),
+            "git" => SubscriptionKind::Git(read(index, fields)?),
+            "image" => SubscriptionKind::Image(read(index, fields)?),
+            "chart" => SubscriptionKind::Chart(read(index, fields)?),
+            other => SubscriptionKind::Generic(other.to_owned(), read(index, fields)?),
         };
         Ok(Self { name, kind })
     }
@@ -266,6 +278,20 @@ mod tests {
             let error = Subscription::decode(3, &item).unwrap_err().to_string();
             assert!(error.starts_with("subscription at index 3 must have exactly one"), "{error}");
         }
+        // spec: warehouses 1.2, the cases that the page adds.
+        for item in [
+            json!({"s3": "x"}),
+            json!({"git": ["https://x/y"]}),
+            json!({"name": 5, "git": {}}),
+            json!({"git": {"branch": 5}}),
+        ] {
+            let error = Subscription::decode(3, &item).unwrap_err().to_string();
+            assert!(error.starts_with("subscription at index 3: "), "{error}");
+        }
+        let nulls = json!({"name": null, "git": {"repoURL": "https://x/y", "branch": null}});
+        let nulls = Subscription::decode(0, &nulls).unwrap();
+        assert_eq!(nulls.encode(), json!({"git": {"repoURL": "https://x/y"}}));
+        assert!(Subscription::decode(0, &json!({"git": null})).is_ok());
         // spec: api/subscriptions-S3
         let generic = Subscription::decode(0, &json!({"name": "n", "s3": {"config": {"a": 1}}}));
         assert_eq!(generic.unwrap().encode(), json!({"name": "n", "s3": {"config": {"a": 1}}}));

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::go_url::GoUrl;
+
 /// Drops what Go does not count as printable, then the blanks around.
 fn sanitise(text: &str) -> String {
     let printable = |c: &char| {
@@ -18,109 +20,13 @@ fn sanitise(text: &str) -> String {
     text.chars().filter(printable).collect::<String>().trim_matches(' ').to_owned()
 }
 
-/// A URL's parts as Go's parser tells them apart.
-struct Parts {
-    scheme: String,
-    user: Option<String>,
-    host: String,
-    path: String,
-    query: Option<String>,
-    fragment: Option<String>,
-    opaque: bool,
-}
-
-/// Whether every `%` is followed by two hexadecimal digits.
-fn escapes_fit(text: &str) -> bool {
-    text.split('%')
-        .skip(1)
-        .all(|t| t.len() >= 2 && t.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
-}
-
-/// A path with what URLs do not hold as it is percent-encoded, as Go does.
-fn encode_path(path: &str) -> String {
-    let mut encoded = String::with_capacity(path.len());
-    let bytes = path.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        let b = bytes[i];
-        let keep = b.is_ascii_alphanumeric()
-            || b"-_.~$&+,/:;=@!'()*[]".contains(&b)
-            || (b == b'%' && escapes_fit(path));
-        if keep {
-            encoded.push(b as char);
-        } else {
-            encoded.push_str(&format!("%{b:02X}"));
-        }
-        i += 1;
-    }
-    encoded
-}
-
-/// Reads a URL or a reference; none where Go's parser errs.
-fn parse(text: &str) -> Option<Parts> {
-    if text.chars().any(char::is_control) {
-        return None;
-    }
-    let (text, fragment) = match text.split_once('#') {
-        Some((before, fragment)) => (before, Some(fragment.to_owned())),
-        None => (text, None),
-    };
-    let mut scheme = String::new();
-    let mut rest = text;
-    if let Some((before, after)) = text.split_once(':') {
-        let valid = before.starts_with(|c: char| c.is_ascii_alphabetic())
-            && before.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-        if valid {
-            scheme = before.to_ascii_lowercase();
-            rest = after;
-        } else if before.is_empty() || !before.contains('/') {
-            // A first segment with a colon is not a reference.
-            return None;
+/// Takes one `/` and then one `.git` from the end.
+fn trim_repository(path: &mut Vec<u8>) {
+    for ending in ["/".as_bytes(), b".git"] {
+        if path.ends_with(ending) {
+            path.truncate(path.len() - ending.len());
         }
     }
-    let (rest, query) = match rest.split_once('?') {
-        Some((before, query)) => (before, Some(query.to_owned())),
-        None => (rest, None),
-    };
-    let opaque = !scheme.is_empty() && !rest.starts_with('/');
-    let (mut user, mut host, mut path) = (None, String::new(), rest.to_owned());
-    if !opaque && let Some(after) = rest.strip_prefix("//") {
-        let at = after.find('/').unwrap_or(after.len());
-        let (authority, tail) = after.split_at(at);
-        path = tail.to_owned();
-        let address = match authority.rsplit_once('@') {
-            Some((userinfo, address)) => {
-                if !userinfo
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c))
-                {
-                    return None;
-                }
-                user = Some(userinfo.to_owned());
-                address
-            }
-            None => authority,
-        };
-        if address.chars().any(|c| c == ' ' || "<>\"^`{}|\\".contains(c)) {
-            return None;
-        }
-        if let Some((_, port)) = address.rsplit_once(':')
-            && !address.ends_with(']')
-            && !port.chars().all(|c| c.is_ascii_digit())
-        {
-            return None;
-        }
-        host = address.to_owned();
-    }
-    if !escapes_fit(&path) || !escapes_fit(&host) {
-        return None;
-    }
-    Some(Parts { scheme, user, host, path, query, fragment, opaque })
-}
-
-fn trim_repository(path: &str) -> &str {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.strip_suffix(".git").unwrap_or(path)
 }
 
 /// The one form of a Git repository's address: lower case, without
@@ -131,36 +37,27 @@ pub fn normalize_git(url: &str) -> String {
         Regex::new(r"^((?:[0-9A-Za-z_-]+@)?[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*)(?::(.*))?$").ok()
     });
     let text = sanitise(&url.to_lowercase());
-    let web = text.starts_with("http://") || text.starts_with("https://");
-    if web || text.starts_with("ssh://") {
-        let Some(parts) = parse(&text) else { return url.to_owned() };
-        if parts.query.as_deref().is_some_and(|q| !q.is_empty()) {
-            return url.to_owned();
-        }
-        let user = match parts.user {
-            Some(user) if !web => format!("{user}@"),
-            _ => String::new(),
+    let is_web = text.starts_with("http://") || text.starts_with("https://");
+    if is_web || text.starts_with("ssh://") {
+        return match GoUrl::parse(&text) {
+            Some(mut read) if read.query.as_deref().is_none_or(str::is_empty) => {
+                if is_web {
+                    read.user = None;
+                }
+                trim_repository(&mut read.path);
+                read.to_string()
+            }
+            _ => url.to_owned(),
         };
-        let path = encode_path(trim_repository(&parts.path));
-        let fragment = parts.fragment.map(|f| format!("#{f}")).unwrap_or_default();
-        return format!("{}://{user}{}{path}{fragment}", parts.scheme, parts.host);
     }
     let Some(found) = SCP.as_ref().and_then(|scp| scp.captures(&text)) else {
         return url.to_owned();
     };
     let host = found.get(1).map_or("", |m| m.as_str());
     let reference = found.get(2).map_or("", |m| m.as_str());
-    if reference.is_empty() {
-        return format!("ssh://{host}");
-    }
-    let Some(parts) = parse(reference) else { return url.to_owned() };
-    let path = trim_repository(&parts.path);
-    if parts.opaque || path.is_empty() {
-        return format!("ssh://{host}");
-    }
-    let query = parts.query.map(|q| format!("?{q}")).unwrap_or_default();
-    let fragment = parts.fragment.map(|f| format!("#{f}")).unwrap_or_default();
-    format!("ssh://{host}/{}{query}{fragment}", encode_path(path))
+    let Some(mut read) = GoUrl::parse(reference) else { return url.to_owned() };
+    trim_repository(&mut read.path);
+    if read.path.is_empty() { format!("ssh://{host}") } else { format!("ssh://{host}/{read}") }
 }
 
 /// The one form of an image repository's address: without a tag, Docker Hub's
@@ -212,7 +109,7 @@ fn image(text: &str) -> Option<String> {
 /// returned as it is.
 pub fn normalize_chart(url: &str) -> String {
     let text = sanitise(url);
-    if parse(&text).is_none() {
+    if GoUrl::parse(&text).is_none() {
         return url.to_owned();
     }
     let lower = text.to_lowercase();
