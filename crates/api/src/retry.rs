@@ -1,6 +1,4 @@
-//! When a step is tried again (`api` 3.4, 7.12).
-
-use std::time::Duration;
+//! When a step is tried again (`api` 3.4).
 
 use schemars::JsonSchema;
 use serde::ser::SerializeMap;
@@ -43,16 +41,6 @@ impl PromotionStepRetry {
             _ => "must be a whole number, 0 or more",
         };
         Some((field, value, detail))
-    }
-
-    /// How long the step may take: as said here, or else `fallback`.
-    pub fn timeout_or(retry: Option<&Self>, fallback: Duration) -> Duration {
-        retry.and_then(|r| r.timeout).map_or(fallback, GoDuration::to_std)
-    }
-
-    /// How many errors end the step: as said here, or else `fallback`.
-    pub fn error_threshold_or(retry: Option<&Self>, fallback: u32) -> u32 {
-        retry.map(|r| r.error_threshold).filter(|t| *t > 0).unwrap_or(fallback)
     }
 }
 
@@ -127,15 +115,5 @@ mod tests {
             assert_eq!(serde_json::to_value(&retry).unwrap(), bad);
         }
         assert_eq!(serde_json::to_value(read(json!({}))).unwrap(), json!({}));
-    }
-
-    #[test]
-    fn what_is_not_said_falls_back() {
-        let minute = Duration::from_secs(60);
-        let said = read(json!({"timeout": "0s", "errorThreshold": 3}));
-        assert_eq!(PromotionStepRetry::timeout_or(Some(&said), minute), Duration::ZERO);
-        assert_eq!(PromotionStepRetry::timeout_or(None, minute), minute);
-        assert_eq!(PromotionStepRetry::error_threshold_or(Some(&said), 1), 3);
-        assert_eq!(PromotionStepRetry::error_threshold_or(Some(&read(json!({}))), 1), 1);
     }
 }

@@ -52,8 +52,9 @@ pub struct WarehouseSpec {
     /// Whether Freight is made of what is found.
     #[serde(default)]
     pub freight_creation_policy: FreightCreationPolicy,
-    /// What to watch; each item has one key that names its type. Read them
-    /// with [`crate::Subscription`].
+    /// What to watch; each item has one key that names its type: git, image or
+    /// chart.
+    // `crate::Subscription` reads them.
     #[serde(default)]
     #[schemars(schema_with = "crate::schema::opaque_list")]
     pub subscriptions: Vec<Value>,
