@@ -534,6 +534,30 @@ mod tests {
     }
 
     #[test]
+    fn the_source_that_is_at_another_revision_is_named() {
+        let t = "2026-11-24T21:47:35Z";
+        let found = check(
+            Some(json!({
+                "metadata": {"namespace": "argocd", "name": "a"},
+                "spec": {"sources": [{"repoURL": "r0"}, {"repoURL": "r1"}, {"repoURL": "r2"}]},
+                "status": {
+                    "health": {"status": "Healthy"}, "reconciledAt": t,
+                    "operationState": {"phase": "Succeeded", "finishedAt": t},
+                    "sync": {"status": "Synced", "revisions": ["a", "x", "c"]},
+                },
+            })),
+            json!(["a", "b", "c"]),
+        );
+        // stages/22.5-17
+        assert_eq!((found.state, found.issues.len()), (HealthState::Unhealthy, 1));
+        assert!(
+            found.issues[0].contains("Issues: Source 1 with RepoURL r1 of "),
+            "{:?}",
+            found.issues
+        );
+    }
+
+    #[test]
     fn a_stale_state_asks_for_a_comparison_and_still_shows_health() {
         let found = check(
             Some(app(json!({"health": {"status": "Healthy"},
