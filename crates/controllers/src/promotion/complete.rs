@@ -134,6 +134,92 @@ fn fits(name: &str, wanted: &str) -> bool {
 mod tests {
     use super::*;
 
+    const NAME: &str = "dev.01k0000000000000000000abcd.abc1234";
+
+    fn object<T: serde::de::DeserializeOwned>(kind: &str, name: &str, rest: Value) -> T {
+        let mut object = json!({
+            "apiVersion": "kargo.akuity.io/v1alpha1", "kind": kind,
+            "metadata": {"namespace": "p", "name": name, "uid": "u"},
+        });
+        for (key, value) in rest.as_object().unwrap() {
+            object[key] = value.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn stage(steps: Value) -> Stage {
+        object(
+            "Stage",
+            "dev",
+            json!({"spec": {
+                "vars": [{"name": "a", "value": "1"}],
+                "requestedFreight": [
+                    {"origin": {"kind": "Warehouse", "name": "w"}, "sources": {"direct": true}}],
+                "promotionTemplate": {"spec": {"vars": [{"name": "a", "value": "2"}], "steps": steps}},
+            }}),
+        )
+    }
+
+    fn completed(name: &str, spec: Value, steps: Value) -> Result<Option<Value>, String> {
+        let promotion: Promotion = object("Promotion", name, json!({"spec": spec}));
+        let freight: Freight =
+            object("Freight", "abc1234567", json!({"origin": {"kind": "Warehouse", "name": "w"}}));
+        let now = "2026-11-25T10:00:00Z".parse().unwrap();
+        let tasks = ::promotion::inflation::Tasks::new();
+        missing(&promotion, &stage(steps), &tasks, &[Arc::new(freight)], now)
+    }
+
+    #[test]
+    fn what_admission_gives_is_given_afterwards() {
+        let written = json!({"stage": "dev", "freight": "abc1234567", "steps": [{"uses": "mine"}]});
+        let change = completed(NAME, written.clone(), json!([{"uses": "x"}])).unwrap().unwrap();
+        assert_eq!(change["spec"]["steps"], json!([{"uses": "x", "as": "step-1"}]));
+        assert_eq!(
+            change["spec"]["vars"],
+            json!([{"name": "a", "value": "1"}, {"name": "a", "value": "2"}])
+        );
+        assert_eq!(change["metadata"]["ownerReferences"][0]["kind"], "Stage");
+
+        let from_origin = json!({
+            "stage": "dev", "origin": {"kind": "Warehouse", "name": "w"}, "steps": [{"uses": "x"}]});
+        let change = completed(NAME, from_origin.clone(), json!([{"uses": "x"}])).unwrap().unwrap();
+        assert_eq!(change["spec"]["freight"], "abc1234567");
+        assert!(change["spec"]["origin"].is_null());
+
+        let mut elsewhere = from_origin;
+        elsewhere["origin"]["name"] = json!("v");
+        for (name, spec, steps, want) in [
+            (
+                "promo-x7k2p",
+                &written,
+                json!([{"uses": "x"}]),
+                "create it again with the name \"dev.",
+            ),
+            (
+                NAME,
+                &elsewhere,
+                json!([{"uses": "x"}]),
+                "no auto-promotion candidate found for origin \"Warehouse/v\" on Stage \"dev\"",
+            ),
+            (
+                NAME,
+                &written,
+                json!([]),
+                "Stage \"dev\" in namespace \"p\" defines no promotion steps",
+            ),
+            (
+                NAME,
+                &written,
+                json!([{"task": {"name": "promote-image"}}]),
+                "failed to inflate Promotion steps: inflate task steps for task \"promote-image\" \
+                 (\"task-1\"): promotiontasks.kargo.akuity.io \"promote-image\" not found",
+            ),
+        ] {
+            let error = completed(name, spec.clone(), steps).unwrap_err();
+            assert!(error.contains(want), "{want}: {error}");
+        }
+    }
+
     #[test]
     fn a_name_must_be_in_order() {
         let wanted = "dev.01j000000000000000000000zz.abc1234";

@@ -160,7 +160,11 @@ impl Engine {
         status: PromotionStatus,
         recorder: &mut dyn Recorder,
     ) -> Outcome {
-        let (workdir, lost) = match journal::open(&run.workdir) {
+        // A directory to be thrown away may hold a large clone.
+        let base = run.workdir.clone();
+        let opened = tokio::task::spawn_blocking(move || journal::open(&base)).await;
+        let opened = opened.map_err(|e| e.to_string()).and_then(|o| o.map_err(|e| e.to_string()));
+        let (workdir, lost) = match opened {
             Ok(opened) => opened,
             Err(e) => return errored(status, format!("error creating working directory: {e}")),
         };
