@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::ast::{Id, Node, PredicateCall, PredicateKind};
 use crate::error::Error;
 use crate::eval::{Machine, Outcome, Scope};
+use crate::list::MAX_DEPTH;
 use crate::ops;
 use crate::table::Table;
 use crate::value::Value;
@@ -168,16 +169,8 @@ fn group_by(machine: &mut Machine<'_>, predicate: Option<Id>, length: usize) -> 
     for i in 0..length {
         let key = at(machine, i, predicate)?;
         let element = current(machine)?;
-        if !Table::is_hashable(&key) {
+        if !groups.push(key.clone(), element) {
             return Err(ops::unhashable(&key));
-        }
-        if let Some(slot) = groups.slot(key) {
-            if !matches!(slot, Value::Array(_)) {
-                *slot = Value::from(Vec::new());
-            }
-            if let Value::Array(items) = slot {
-                Arc::make_mut(items).push(element);
-            }
         }
     }
     machine.budget.grow(length)?;
@@ -267,6 +260,10 @@ fn reduce(machine: &mut Machine<'_>, call: PredicateCall, length: usize) -> Outc
     }
     for i in start..length {
         let value = at(machine, i, call.predicate)?;
+        // Only here can values nest deeper than the text does.
+        if value.depth() > MAX_DEPTH {
+            return Err(Error::budget(format!("the value nests deeper than {MAX_DEPTH} levels")));
+        }
         if let Some(scope) = machine.scopes.last_mut() {
             scope.accumulator = value;
         }

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
+
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
@@ -18,7 +20,7 @@ impl Secrets {
     }
 
     /// Remembers a secret text. Each of its lines counts too (a log often
-    /// shows a key line by line). Texts shorter than 4 bytes are not
+    /// shows a key line by line), and the base64 of the whole. Texts shorter than 4 bytes are not
     /// remembered: masking `a` would hide everything and protect nothing.
     pub fn add(&self, text: &str) {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,6 +28,9 @@ impl Secrets {
             if part.len() >= 4 {
                 set.insert(part.to_owned());
             }
+        }
+        if text.len() >= 4 {
+            set.insert(base64::engine::general_purpose::STANDARD.encode(text));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Maps with keys of any type, which `groupBy` and `fromPairs` give.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::value::Value;
 
@@ -21,6 +22,7 @@ pub struct Table {
     entries: Vec<(Value, Value)>,
     index: HashMap<Key, usize>,
     grouped: bool,
+    depth: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +77,7 @@ impl Table {
     /// Sets the value of a key; false when it cannot be a key.
     pub(crate) fn insert(&mut self, name: Value, value: Value) -> bool {
         let Some(key) = key(&name) else { return false };
+        self.depth = self.depth.max(value.depth().saturating_add(1));
         let next = self.entries.len();
         let at = *self.index.entry(key).or_insert(next);
         match self.entries.get_mut(at) {
@@ -84,9 +87,27 @@ impl Table {
         true
     }
 
+    pub(crate) fn depth(&self) -> u16 {
+        self.depth
+    }
+
+    /// Adds an element to the list of a key, which is made when it is new;
+    /// false when it cannot be a key.
+    pub(crate) fn push(&mut self, name: Value, element: Value) -> bool {
+        self.depth = self.depth.max(element.depth().saturating_add(2));
+        let Some(slot) = self.slot(name) else { return false };
+        if !matches!(slot, Value::Array(_)) {
+            *slot = Value::from(Vec::new());
+        }
+        if let Value::Array(list) = slot {
+            Arc::make_mut(list).push(element);
+        }
+        true
+    }
+
     /// The value of a key, to change; added as nil when it is new; none when
     /// it cannot be a key.
-    pub(crate) fn slot(&mut self, name: Value) -> Option<&mut Value> {
+    fn slot(&mut self, name: Value) -> Option<&mut Value> {
         let key = key(&name)?;
         let next = self.entries.len();
         let at = *self.index.entry(key).or_insert(next);

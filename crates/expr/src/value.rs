@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::function::Function;
+use crate::list::List;
 use crate::object::Object;
 use crate::table::Table;
 
@@ -46,7 +47,7 @@ pub enum Value {
     /// Bytes (`b"…"`).
     Bytes(Arc<[u8]>),
     /// A list.
-    Array(Arc<Vec<Value>>),
+    Array(Arc<List>),
     /// A list that was never made: nil in comparisons, empty otherwise.
     NilArray,
     /// A map with text keys.
@@ -96,6 +97,7 @@ pub struct Map {
     entries: BTreeMap<Arc<str>, Value>,
     kind: MapKind,
     nil: bool,
+    depth: u16,
 }
 
 impl Map {
@@ -117,11 +119,14 @@ impl Map {
     /// Adds an entry; one with that key is replaced.
     pub fn insert(&mut self, key: impl Into<Arc<str>>, value: impl Into<Value>) {
         self.nil = false;
-        self.entries.insert(key.into(), value.into());
+        let value = value.into();
+        self.depth = self.depth.max(value.depth().saturating_add(1));
+        self.entries.insert(key.into(), value);
     }
 
     /// Adds an entry unless there is one with that key.
     pub(crate) fn insert_new(&mut self, key: Arc<str>, value: Value) {
+        self.depth = self.depth.max(value.depth().saturating_add(1));
         self.entries.entry(key).or_insert(value);
     }
 
@@ -185,10 +190,10 @@ pub(crate) fn empty() -> Arc<str> {
 
 impl<K: Into<Arc<str>>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        Self {
-            entries: entries.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-            ..Self::default()
-        }
+        let entries: BTreeMap<Arc<str>, Value> =
+            entries.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let depth = entries.values().map(Value::depth).max().unwrap_or(0).saturating_add(1);
+        Self { entries, depth, ..Self::default() }
     }
 }
 
@@ -226,9 +231,10 @@ impl Value {
                 _ => Self::Float(n.as_f64().unwrap_or(f64::NAN)),
             },
             Json::String(s) => Self::String(s.into()),
-            Json::Array(items) => Self::Array(Arc::new(
-                items.into_iter().map(|v| Self::from_json(v, floats)).collect(),
-            )),
+            Json::Array(items) => {
+                let items = items.into_iter().map(|v| Self::from_json(v, floats));
+                items.collect::<Vec<_>>().into()
+            }
             Json::Object(map) => Self::Map(Arc::new(
                 map.into_iter().map(|(k, v)| (k, Self::from_json(v, floats))).collect(),
             )),
@@ -311,6 +317,16 @@ impl Value {
             Self::Duration(_) => "time.Duration",
             Self::Function(_) => "func",
             Self::Object(object) => object.type_name(),
+        }
+    }
+
+    /// How many lists and maps lie in one another.
+    pub(crate) fn depth(&self) -> u16 {
+        match self {
+            Self::Array(list) => list.depth(),
+            Self::Map(map) => map.depth,
+            Self::Table(table) => table.depth(),
+            _ => 0,
         }
     }
 
@@ -470,7 +486,7 @@ impl From<Arc<str>> for Value {
 
 impl From<Vec<Value>> for Value {
     fn from(items: Vec<Value>) -> Self {
-        Self::Array(Arc::new(items))
+        Self::Array(Arc::new(items.into()))
     }
 }
 

@@ -193,6 +193,10 @@ fn what_would_exhaust_is_stopped() {
         "split(repeat('a', 999999), '')[0] + join(map(1..999, repeat('x', 999999)), '')",
         "all(1..999999, all(1..999999, true == (# == #)))",
         "replace(repeat('a', 900000), '', repeat('b', 900000))",
+        "reduce(1..100000, [#acc])",
+        "reduce(1..100000, ({a: #acc, b: [#]}))",
+        "reduce(1..100000, groupBy([#acc], 1))",
+        "reduce(1..100000, fromPairs([[1, #acc]]))",
     ] {
         let error = expr::eval(source, &Env::new()).expect_err(source);
         assert_eq!(error.kind(), ErrorKind::Budget, "{source}: {error}");

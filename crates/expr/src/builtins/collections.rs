@@ -137,7 +137,7 @@ fn kind(value: &Value) -> &str {
 /// The elements of a list, or an error that names the built-in's work.
 fn items(value: &Value, work: &str) -> Result<Vec<Value>, Error> {
     match value {
-        Value::Array(items) => Ok(items.as_ref().clone()),
+        Value::Array(items) => Ok(items.to_vec()),
         Value::NilArray => Ok(Vec::new()),
         Value::Bytes(bytes) => Ok(bytes.iter().map(|b| Value::Uint((*b).into())).collect()),
         _ => Err(Error::run(format!("cannot {work} {}", kind(value)))),
@@ -277,5 +277,5 @@ fn sort(args: &[Value], budget: &mut Budget) -> Outcome {
         return Ok(Value::NilArray);
     };
     budget.grow(items.len())?;
-    predicate::sort(items.as_ref().clone(), |v| v, descending).map(Value::from)
+    predicate::sort(items.to_vec(), |v| v, descending).map(Value::from)
 }

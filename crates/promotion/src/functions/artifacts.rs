@@ -78,7 +78,7 @@ impl Finder {
         fits: impl Fn(&T) -> bool,
     ) -> Option<&'a T> {
         let freight = self.context.freight.iter().filter(|f| f.origin == *origin);
-        freight.flat_map(|f| artifacts(f)).find(|a| fits(a))
+        freight.flat_map(artifacts).find(|a| fits(a))
     }
 
     fn commit(&self, args: &[Value]) -> Result<Value, FunctionError> {

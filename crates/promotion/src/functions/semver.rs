@@ -92,8 +92,7 @@ impl Version {
             return Err(invalid());
         }
         let mut parts = [0; 3];
-        let mut count = 0;
-        for number in numbers.split('.') {
+        for (count, number) in numbers.split('.').enumerate() {
             let slot = parts.get_mut(count).ok_or_else(invalid)?;
             if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(invalid());
@@ -101,7 +100,6 @@ impl Version {
             *slot = number.parse().map_err(|_| {
                 format!("error parsing version segment: strconv.ParseUint: parsing {number:?}: value out of range")
             })?;
-            count += 1;
         }
         if let Some(prerelease) = prerelease {
             check_prerelease(prerelease)?;
