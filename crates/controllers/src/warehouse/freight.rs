@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn of_one_second_the_later_is_the_newer() {
-        let at = |second| Timestamp::from_second(1_800_000_000 + second).unwrap();
-        let of = |warehouse: &str, second| Freight {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let of = |warehouse: &str, second: i64| Freight {
             origin: FreightOrigin::warehouse(warehouse),
             discovered_at: Some(Time(at(second))),
             ..Freight::default()

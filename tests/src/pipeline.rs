@@ -1,0 +1,231 @@
+//! The running world of a test: the sandbox's parts and, in this process, the
+//! controllers.
+
+use std::time::Duration;
+
+use ::sandbox::registry::NewImage;
+use clap::Parser;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use promotion::step::Registry;
+use serde_json::json;
+use supercargo::cli::{Cli, Command, ControllerArgs};
+use supercargo::sandbox::world::World;
+use tokio_util::sync::CancellationToken;
+
+use crate::{await_that, examples};
+
+/// A sandbox with the controllers in this process. They stop when it is
+/// dropped.
+pub struct Pipeline {
+    /// The sandbox's parts.
+    pub world: World,
+    /// The controllers' settings.
+    pub args: ControllerArgs,
+    controllers: Option<Controllers>,
+    _dir: tempfile::TempDir,
+}
+
+struct Controllers {
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<Result<(), String>>,
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if let Some(controllers) = &self.controllers {
+            controllers.shutdown.cancel();
+            controllers.task.abort();
+        }
+    }
+}
+
+impl Pipeline {
+    /// The sandbox's parts without controllers.
+    ///
+    /// # Panics
+    /// When they cannot be started.
+    pub async fn without_controllers() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let world = World::start(dir.path()).await.expect("the sandbox starts");
+        let cli = Cli::try_parse_from(["supercargo", "controller"]).expect("the defaults hold");
+        let Command::Controller(mut args) = cli.command else { panic!("not the controller") };
+        world.map_names(&mut args);
+        Self { world, args, controllers: None, _dir: dir }
+    }
+
+    /// The sandbox's parts with the controllers.
+    ///
+    /// # Panics
+    /// When they cannot be started.
+    pub async fn start() -> Self {
+        let mut pipeline = Self::without_controllers().await;
+        pipeline.start_controllers(supercargo::wiring::steps());
+        pipeline
+    }
+
+    /// Starts the controllers in this process, with these step kinds.
+    pub fn start_controllers(&mut self, steps: Registry) {
+        let shutdown = CancellationToken::new();
+        let (client, args, token) = (self.client(), self.args.clone(), shutdown.clone());
+        let task = tokio::spawn(async move {
+            supercargo::controller::serve(client, &args, steps, token).await
+        });
+        self.controllers = Some(Controllers { shutdown, task });
+    }
+
+    /// Ends the controllers of this process and waits until they have.
+    ///
+    /// # Panics
+    /// When they do not end.
+    pub async fn stop_controllers(&mut self) {
+        if let Some(controllers) = self.controllers.take() {
+            controllers.shutdown.cancel();
+            tokio::time::timeout(Duration::from_secs(30), controllers.task)
+                .await
+                .expect("the controllers end when they are told to")
+                .expect("they do not panic")
+                .expect("they end well");
+        }
+    }
+
+    /// A client of the sandbox's Kubernetes API.
+    pub fn client(&self) -> kube::Client {
+        self.world.api.client()
+    }
+
+    /// The objects of a kind in a namespace.
+    pub fn of<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client(), namespace)
+    }
+
+    /// The Argo CD Application of that name, as JSON.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub async fn application(&self, name: &str) -> DynamicObject {
+        let kind =
+            ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Application"));
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client(), "argocd", &kind);
+        api.get(name).await.expect("the Application is there")
+    }
+
+    /// Applies the objects of a YAML text as `kubectl apply --server-side`
+    /// does, each once its namespace is there.
+    ///
+    /// # Panics
+    /// When the API refuses one.
+    pub async fn apply(&self, yaml: &str) {
+        for object in examples::objects(yaml) {
+            self.apply_one(&object).await.unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+
+    /// Applies one object.
+    ///
+    /// # Errors
+    /// What the API says.
+    pub async fn apply_one(&self, object: &DynamicObject) -> Result<(), kube::Error> {
+        let types = object.types.clone().expect("the object has a kind");
+        let gvk = GroupVersionKind::try_from(&types).expect("the kind can be read");
+        let resource = ApiResource::from_gvk(&gvk);
+        let name = object.metadata.name.clone().expect("the object has a name");
+        let cluster =
+            matches!(gvk.kind.as_str(), "Project" | "ClusterPromotionTask" | "ClusterConfig");
+        let api: Api<DynamicObject> = match object.metadata.namespace.as_deref() {
+            Some(namespace) if !cluster => {
+                self.namespace(namespace).await;
+                Api::namespaced_with(self.client(), namespace, &resource)
+            }
+            _ => Api::all_with(self.client(), &resource),
+        };
+        let params = PatchParams::apply("e2e").force();
+        api.patch(&name, &params, &Patch::Apply(object)).await.map(drop)
+    }
+
+    /// Waits until a namespace is there.
+    pub async fn namespace(&self, name: &str) {
+        use k8s_openapi::api::core::v1::Namespace;
+        let api: Api<Namespace> = Api::all(self.client());
+        await_that::object(api, &format!("namespace {name}"), |n| {
+            n.metadata.name.as_deref() == Some(name)
+        })
+        .await;
+    }
+
+    /// Makes a repository on the Git host of the files of an example.
+    ///
+    /// # Panics
+    /// When the host refuses.
+    pub async fn repository(&self, path: &str, example: &str) {
+        let files = examples::repository(example);
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        self.world.git.create_repository(path, &files).await.expect("the repository is made");
+    }
+
+    /// Publishes an image under a tag.
+    ///
+    /// # Panics
+    /// When the registry refuses.
+    pub fn push_tag(&self, repository: &str, tag: &str) {
+        let image =
+            NewImage { content: tag.to_owned(), ..NewImage::created(jiff::Timestamp::now()) };
+        self.world.registry.push_tag(repository, tag, &image).expect("the tag is published");
+    }
+
+    /// Makes a Warehouse look now.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub async fn refresh(&self, namespace: &str, warehouse: &str, token: &str) {
+        let change = json!({"metadata": {"annotations": {api::annotations::REFRESH: token}}});
+        self.of::<api::Warehouse>(namespace)
+            .patch(warehouse, &PatchParams::default(), &Patch::Merge(&change))
+            .await
+            .expect("the Warehouse is there");
+    }
+
+    /// The messages of the commits on `main`, newest first.
+    ///
+    /// # Panics
+    /// When the repository is not there.
+    pub async fn commits(&self, repository: &str) -> Vec<::sandbox::git_host::CommitInfo> {
+        self.world.git.log(repository, "main").await.expect("the repository is there")
+    }
+
+    /// A file on `main`.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub async fn file(&self, repository: &str, path: &str) -> String {
+        let bytes = self.world.git.read_file(repository, "main", path).await;
+        String::from_utf8(bytes.expect("the host answers").expect("the file is there"))
+            .expect("the file is text")
+    }
+
+    /// Waits until a Promotion of the Stage with that tag's Freight has ended.
+    pub async fn promoted(&self, namespace: &str, stage: &str, tag: &str) -> api::Promotion {
+        let stage = stage.to_owned();
+        let tag = tag.to_owned();
+        await_that::object(
+            self.of::<api::Promotion>(namespace),
+            &format!("the end of a Promotion of {tag} to {stage}"),
+            move |p| {
+                let Some(status) = &p.status else { return false };
+                p.spec.stage == stage
+                    && status.phase.is_terminal()
+                    && status
+                        .freight
+                        .as_ref()
+                        .is_some_and(|f| f.images.iter().any(|i| i.tag == tag))
+            },
+        )
+        .await
+    }
+}
