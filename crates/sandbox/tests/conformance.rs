@@ -67,6 +67,7 @@ mod on_the_sandbox {
         watching:
             a_watch_tells_what_happens_after_a_version,
             a_watch_without_version_begins_with_what_is_there,
+            the_end_of_a_finalized_object_is_one_event,
             a_selective_watch_sees_objects_come_and_go,
             streamed_lists_end_with_a_bookmark,
             a_watch_ends_at_its_timeout_with_a_bookmark,
@@ -164,6 +165,42 @@ mod only_on_the_sandbox {
         assert_eq!(support::status(refused).code, 503);
         api.set_hook(None);
         space.create("two", 1).await;
+    }
+
+    /// The project's own definitions, Argo CD's and the reference's can be loaded, and again.
+    #[tokio::test]
+    async fn definitions_are_loaded_from_files() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let api = Api::new();
+        for _ in 0..2 {
+            api.load_folder(&root.join("../../crds")).unwrap();
+            api.load(sandbox::kubernetes::ARGOCD_DEFINITIONS).unwrap();
+        }
+        let client = api.client();
+        let served = client.list_api_group_resources("kargo.akuity.io/v1alpha1").await.unwrap();
+        for kind in ["Project", "Warehouse", "Freight", "Stage", "Promotion", "PromotionTask"] {
+            assert!(served.resources.iter().any(|resource| resource.kind == kind), "{kind}");
+        }
+        let argo = client.list_api_group_resources("argoproj.io/v1alpha1").await.unwrap();
+        assert!(argo.resources.iter().all(|resource| resource.name != "applications/status"));
+        assert_eq!(api.load_folder(&root.join("nowhere")).unwrap_err().code, 400);
+
+        let reference = root.join("../../../shared/spec/crds");
+        let Ok(entries) = std::fs::read_dir(&reference) else {
+            println!("skipped: {} is not there", reference.display());
+            return;
+        };
+        let api = Api::new();
+        for entry in entries {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            api.load_value(serde_json::from_str(&text).unwrap()).unwrap();
+        }
+        let served =
+            api.client().list_api_group_resources("kargo.akuity.io/v1alpha1").await.unwrap();
+        assert_eq!(
+            served.resources.iter().filter(|resource| !resource.name.contains('/')).count(),
+            11
+        );
     }
 
     /// Bodies are bounded.

@@ -14,6 +14,7 @@ mod discovery;
 mod failure;
 mod fields;
 mod jsonpath;
+mod listing;
 mod managed;
 mod negotiate;
 mod patch;
@@ -46,6 +47,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -287,6 +289,28 @@ impl Api {
                 write.update(&name, object).map(drop)
             }
         }
+    }
+
+    /// [`Api::load`] for each `.yaml` file of a folder, in the order of their names.
+    ///
+    /// # Errors
+    /// 400 for a file that cannot be read, else the first refusal, with the file's name.
+    pub fn load_folder(&self, folder: &Path) -> Result<(), Failure> {
+        let unreadable = |path: &Path, error: io::Error| {
+            Failure::bad_request(format!("{} cannot be read: {error}", path.display()))
+        };
+        let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+        let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        files.sort();
+        for path in files {
+            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            self.load(&text).map_err(|failure| Failure {
+                message: format!("{}: {}", path.display(), failure.message),
+                ..failure
+            })?;
+        }
+        Ok(())
     }
 
     /// How often each verb was used on each resource until now. Discovery does not count.

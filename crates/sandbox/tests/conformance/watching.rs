@@ -53,6 +53,21 @@ pub async fn a_watch_without_version_begins_with_what_is_there(client: Client) {
     assert_eq!(next(&mut events).await.1, "two");
 }
 
+pub async fn the_end_of_a_finalized_object_is_one_event(client: Client) {
+    let space = Space::new(&client).await;
+    let mut wanted = space.widget("one", 1);
+    wanted.metadata.finalizers = Some(vec!["example.com/hold".into()]);
+    let made = space.widgets().create(&PostParams::default(), &wanted).await.unwrap();
+    let mut events = watch(&space, WatchParams::default(), &version(&made)).await;
+    space.widgets().delete("one", &DeleteParams::default()).await.unwrap();
+    let (kind, _, object) = next(&mut events).await;
+    assert_eq!((kind, object.metadata.deletion_timestamp.is_some()), ("modified", true));
+    space.merge("one", json!({"metadata": {"finalizers": null}})).await;
+    space.create("two", 1).await;
+    assert_eq!(next(&mut events).await.0, "deleted");
+    assert_eq!(next(&mut events).await.1, "two");
+}
+
 pub async fn a_selective_watch_sees_objects_come_and_go(client: Client) {
     let space = Space::new(&client).await;
     let first = space.create("one", 1).await;
