@@ -208,3 +208,46 @@ fn uuid() -> String {
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-4{}-a{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use kube::client::Body;
+
+    /// Creates one Event on a server that answers so; how often it was asked.
+    async fn attempts(code: u16, reason: &'static str, causes: &'static str) -> usize {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let body = format!(
+                r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","reason":"{reason}","code":{code},"details":{{"causes":[{causes}]}}}}"#
+            );
+            let response =
+                Response::builder().status(code).body(Full::new(bytes::Bytes::from(body)));
+            async move { Ok::<_, Infallible>(response.expect("a response")) }
+        });
+        let client = Client::new(service, "default");
+        let (events, task) = channel(client, Metrics::default());
+        let event =
+            Event { project: "p".into(), kind: "Stage", name: "s".into(), ..Event::default() };
+        events.send(event, Timestamp::UNIX_EPOCH);
+        drop(events);
+        task.run(CancellationToken::new()).await;
+        count.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_tried_five_times() {
+        assert_eq!(attempts(500, "InternalError", "").await, 5, "projects/E15");
+        assert_eq!(attempts(409, "AlreadyExists", "").await, 1, "projects/E14");
+        let terminating = r#"{"reason":"NamespaceTerminating","message":"p"}"#;
+        assert_eq!(attempts(403, "Forbidden", terminating).await, 1, "projects/E14");
+    }
+}

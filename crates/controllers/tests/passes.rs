@@ -26,7 +26,10 @@ struct Rig(Cluster);
 impl Rig {
     /// A quiet cluster with namespace `p`, a Project and a Warehouse `w`.
     async fn new() -> Self {
-        let cluster = Cluster::quiet().await;
+        Self::over(Cluster::quiet().await).await
+    }
+
+    async fn over(cluster: Cluster) -> Self {
         cluster
             .create_global::<Namespace>(json!({"metadata": {
                 "name": "p", "labels": {"kargo.akuity.io/project": "true"}, "finalizers": [FINALIZER],
@@ -476,5 +479,28 @@ async fn a_config_without_receivers_is_in_force() {
     assert!(status.webhook_receivers.is_empty(), "projects/C2");
     assert!(is_true(&status.conditions, "Ready"), "projects/C1");
     assert_eq!(status.last_handled_refresh, "x");
+    rig.0.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn soaking_freight_is_looked_at_when_its_time_has_come() {
+    let noon: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+    let clock = Arc::new(controllers::clock::ManualClock::new(noon));
+    let cluster = Cluster::quiet_at(Arc::clone(&clock) as Arc<_>).await;
+    let rig = Rig::over(cluster).await;
+    let sources = json!({"stages": ["up"], "requiredSoakTime": "22m"});
+    rig.0.create::<api::Stage>(known("s", sources)).await;
+    rig.0.create::<api::Freight>(freight_at("f1", 1)).await;
+    let soaking = json!({
+        "currentlyIn": {"up": {"since": "2026-01-01T11:40:00Z"}},
+        "verifiedIn": {"up": {"verifiedAt": "2026-01-01T11:40:00Z"}},
+    });
+    rig.0.patch_status::<api::Freight>("f1", soaking).await;
+    let outcome = rig.regular("s").await.unwrap();
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(outcome, Outcome::After(seconds(121)), "two minutes are left");
+    assert!(rig.context().stores.promotions.is_empty(), "stages/22.8-2");
+    clock.set(noon + seconds(121));
+    assert_eq!(promoted(&rig).await, ["f1"], "stages/22.8-17");
     rig.0.stop().await;
 }

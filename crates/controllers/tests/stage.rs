@@ -232,7 +232,7 @@ async fn a_stage_without_steps_passes_freight_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn soaked_freight_is_promoted_when_its_time_has_come() {
+async fn freight_that_has_not_soaked_waits_and_a_refresh_looks_again() {
     let cluster = Cluster::start().await;
     cluster.quick_start(&["test", "prod"]).await;
     cluster.create::<api::Stage>(stage_from("test", json!({"direct": true}))).await;

@@ -48,11 +48,17 @@ impl Cluster {
 
     /// A cluster with the CRDs and the watches; the test makes the passes.
     pub async fn quiet() -> Self {
+        Self::quiet_at(Arc::new(controllers::clock::SystemClock)).await
+    }
+
+    /// As [`Cluster::quiet`], with that clock.
+    pub async fn quiet_at(clock: Arc<dyn controllers::clock::Clock>) -> Self {
         let server = sandbox::kubernetes::Api::new();
         let client = server.client();
         for definition in api::crds() {
             server.load_value(serde_json::to_value(definition).unwrap()).unwrap();
         }
+        server.load(sandbox::kubernetes::ARGOCD_DEFINITIONS).unwrap();
         let engine = Engine {
             registry: Registry::default(),
             world: World::default(),
@@ -60,13 +66,14 @@ impl Cluster {
             now: Arc::new(jiff::Timestamp::now),
             show_after: SHOW_AFTER,
         };
-        let context = Arc::new(Context::new(
+        let context = Context::new(
             client.clone(),
             Settings::default(),
             Metrics::default(),
             controllers::warehouse::Parts::default(),
             controllers::promotion::Parts::new(engine),
-        ));
+        );
+        let context = Arc::new(context.with_clock(clock));
         let changed = Arc::new(Notify::new());
         macro_rules! notify {
             ($($store:ident),*) => {$({
@@ -74,7 +81,7 @@ impl Cluster {
                 context.stores.$store.subscribe(move |_| changed.notify_waiters());
             })*};
         }
-        notify!(projects, project_configs, warehouses, freight, stages, promotions);
+        notify!(projects, project_configs, warehouses, freight, stages, promotions, applications);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         context.start(&mut tasks, &stop).await;
@@ -189,6 +196,11 @@ impl Cluster {
 
     /// Plays the Promotion controller: the Promotion succeeded.
     pub async fn succeed(&self, promotion: &api::Promotion) {
+        self.succeed_with(promotion, json!([])).await;
+    }
+
+    /// As [`Cluster::succeed`], with health checks left behind.
+    pub async fn succeed_with(&self, promotion: &api::Promotion, checks: Value) {
         let name = promotion.metadata.name.clone().unwrap();
         let freight = promotion.spec.freight.clone().unwrap();
         let origin = json!({"kind": "Warehouse", "name": "w"});
@@ -200,6 +212,7 @@ impl Cluster {
                 "startedAt": "2026-01-01T00:00:00Z",
                 "finishedAt": "2026-01-01T00:00:01Z",
                 "freight": reference,
+                "healthChecks": checks,
                 "freightCollection": {"id": "c", "items": {"Warehouse/w": reference}},
             }),
         )
