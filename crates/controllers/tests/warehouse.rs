@@ -53,7 +53,6 @@ impl Bench {
         let registry = Registry::start(options).await.unwrap();
         let client_settings = ClientSettings {
             mirrors: format!("docker.io={}", registry.url()).parse().unwrap(),
-            requests_per_second: 1000,
             retry_delay: Duration::from_millis(1),
             ..ClientSettings::default()
         };

@@ -255,7 +255,6 @@ impl Bench {
         let registry = Registry::start(RegistryOptions::default()).await.expect("a registry");
         let client = ClientSettings {
             mirrors: format!("docker.io={}", registry.url()).parse().expect("a mirror"),
-            requests_per_second: 1000,
             retry_delay: Duration::from_millis(1),
             ..ClientSettings::default()
         };

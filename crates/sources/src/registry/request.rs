@@ -62,12 +62,19 @@ impl Repository {
             .map_err(|_| Error::Config(format!("{registry:?} is no host; check the repoURL")))
     }
 
+    /// Waits for a turn. A registry or mirror on this machine needs no such
+    /// fairness.
+    async fn turn(&self, base: &Url) {
+        if !is_this_machine(base) {
+            self.session.limit.turn().await;
+        }
+    }
+
     /// Whether the registry speaks plain HTTP: HTTPS is tried first.
     async fn probe(&self) -> Result<bool, Error> {
         let registry = self.address.registry();
         let mut reason = String::new();
         for (plain, scheme) in [(false, "https"), (true, "http")] {
-            self.session.limit.turn().await;
             match self.http().get(format!("{scheme}://{registry}/v2/")).send().await {
                 Ok(_) => return Ok(plain),
                 Err(error) => reason = told(&error),
@@ -103,7 +110,7 @@ impl Repository {
         loop {
             attempt += 1;
             let (header, token) = self.authorization(ask, &base).await?;
-            self.session.limit.turn().await;
+            self.turn(&base).await;
             let mut request =
                 self.http().request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
             if let Some(header) = header {
@@ -169,7 +176,7 @@ impl Repository {
         if !matches!(auth.scheme, Scheme::Unknown) {
             return Ok(());
         }
-        self.session.limit.turn().await;
+        self.turn(base).await;
         let url = root(base)?;
         let Ok(response) = self.http().get(url).send().await else {
             // The request itself will say what is wrong.
@@ -286,7 +293,7 @@ impl Repository {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            self.session.limit.turn().await;
+            self.turn(base).await;
             let mut request = self.http().get(url.clone());
             if let Some(header) = self.basic() {
                 request = request.header(AUTHORIZATION, header);
@@ -358,6 +365,16 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 fn challenge(response: &reqwest::Response) -> Option<Challenge> {
     let headers = response.headers().get_all(WWW_AUTHENTICATE);
     Challenge::parse(headers.iter().filter_map(|v| v.to_str().ok()))
+}
+
+/// Whether the host is written as an address of this machine.
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 /// Whether the host is written as an address inside the network.

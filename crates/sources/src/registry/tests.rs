@@ -17,7 +17,6 @@ fn client(registry: &Registry) -> Client {
     let mirrors = format!("docker.io={}", registry.url()).parse().expect("a mirror");
     let settings = ClientSettings {
         mirrors,
-        requests_per_second: 1000,
         retry_delay: Duration::from_millis(1),
         ..ClientSettings::default()
     };
@@ -199,4 +198,17 @@ async fn a_registry_on_this_machine_may_speak_http() {
     let client = Client::new(ClientSettings::default()).unwrap();
     let address = Address::parse(&format!("{}/owner/app", registry.addr)).unwrap();
     assert_eq!(client.repository(&address, None, false).tags().await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
+async fn a_mirror_on_this_machine_is_asked_without_a_limit() {
+    let registry = sandbox(Access::Open, 1000).await;
+    registry.push_tag("owner/app", "1", &NewImage::default()).unwrap();
+    let repository = repository(&client(&registry), None);
+    let start = tokio::time::Instant::now();
+    for _ in 0..100 {
+        repository.tags().await.unwrap();
+    }
+    assert_eq!(registry.traffic().total(), 100);
+    assert!(start.elapsed() < Duration::from_secs(4), "20 a second would take 4.5 s");
 }
