@@ -363,6 +363,21 @@ impl Stores {
         }
     }
 
+    /// Whether every kind has been listed once: before that nothing can be
+    /// decided.
+    pub fn are_ready(&self) -> bool {
+        self.projects.is_ready()
+            && self.project_configs.is_ready()
+            && self.cluster_configs.is_ready()
+            && self.warehouses.is_ready()
+            && self.freight.is_ready()
+            && self.stages.is_ready()
+            && self.promotions.is_ready()
+            && self.promotion_tasks.is_ready()
+            && self.cluster_promotion_tasks.is_ready()
+            && self.applications.is_ready()
+    }
+
     /// The Promotions of a Stage, by name.
     pub fn promotions_of(&self, stage: &Key) -> Vec<Arc<api::Promotion>> {
         self.promotions.by(BY_STAGE, stage)

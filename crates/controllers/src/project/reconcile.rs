@@ -97,7 +97,8 @@ pub async fn reconcile(context: &Context, ensured: &Ensured, key: &Key) -> Resul
         &context.metrics,
     )
     .await;
-    if let Some(notice) = pass.notice.take() {
+    // A notice whose condition could not be written is new at the next pass.
+    if let Some(notice) = pass.notice.take().filter(|_| written.is_ok()) {
         context.events.send(notice, context.clock.now());
     }
     result?;

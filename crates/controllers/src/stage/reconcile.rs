@@ -465,6 +465,11 @@ impl<'a> Pass<'a> {
                     .map(|stage| self.context.stores.stages.apply(stage))
             }
         };
+        if result.is_err() {
+            // A warning is said when its condition is new, which it still is
+            // at the next pass.
+            self.news.retain(|event| event.severity == Severity::Normal);
+        }
         let now = self.now();
         for event in self.news.drain(..) {
             self.context.events.send(event, now);

@@ -85,6 +85,7 @@ impl Cluster {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         context.start(&mut tasks, &stop).await;
+        assert!(context.stores.are_ready());
         Self { api: server, client, context, changed, stop, tasks }
     }
 
