@@ -266,7 +266,7 @@ fn commit(commit: &GitCommit) -> Value {
 }
 
 /// Annotations as a map whose missing keys read as `""`.
-pub(super) fn annotations(map: &std::collections::BTreeMap<String, String>) -> Value {
+fn annotations(map: &std::collections::BTreeMap<String, String>) -> Value {
     Value::string_map(map.iter().map(|(k, v)| (k.as_str(), v.as_str())))
 }
 
@@ -284,7 +284,7 @@ fn image(image: &Image) -> Value {
     .into()
 }
 
-pub(super) fn chart(chart: &Chart) -> Value {
+fn chart(chart: &Chart) -> Value {
     Record::new(
         "v1alpha1.Chart",
         vec![
@@ -297,7 +297,7 @@ pub(super) fn chart(chart: &Chart) -> Value {
     .into()
 }
 
-pub(super) fn artifact(artifact: &ArtifactReference) -> Value {
+fn artifact(artifact: &ArtifactReference) -> Value {
     let metadata = match &artifact.metadata {
         Some(json) if !json.is_null() => Value::from_decoded_json(json.clone()),
         _ => expr::Map::new().into(),

@@ -7,11 +7,9 @@
 //!   A function that lacks its answer ends the evaluation with the key, and
 //!   `expr::lookup::drive` fetches it and evaluates again.
 //! * [`KargoFunctions`] brings both to the engine.
-//! * [`criteria`]: the variants for a Warehouse's Freight creation criteria.
 
 mod arguments;
 mod artifacts;
-pub mod criteria;
 mod data;
 mod lookups;
 mod origin;
