@@ -417,3 +417,25 @@ spec:
         ["NAME", "SHARD", "CURRENT", "FREIGHT", "HEALTH", "READY", "STATUS", "AGE"]
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_examples_are_applied_as_they_stand() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    kubectl.run(&["apply", "-f", "-"], ARGOCD_DEFINITIONS).await.good();
+    kubectl.good(&["apply", "-f", root.join("crds").to_str().unwrap()]).await;
+    for namespace in ["argocd", "develop"] {
+        kubectl.good(&["create", "namespace", namespace]).await;
+    }
+    for example in ["quickstart", "quickstart/with-task"] {
+        let folder = root.join("examples").join(example);
+        if folder.is_dir() {
+            kubectl.good(&["apply", "-f", folder.to_str().unwrap()]).await;
+        }
+    }
+    let stages = kubectl.good(&["get", "projects,warehouses,stages,promotiontasks", "-A"]).await;
+    assert!(
+        stages.contains("frontend-dev-stage") && stages.contains("frontend-dev-image"),
+        "{stages}"
+    );
+}
