@@ -504,3 +504,107 @@ async fn soaking_freight_is_looked_at_when_its_time_has_come() {
     assert_eq!(promoted(&rig).await, ["f1"], "stages/22.8-17");
     rig.0.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_project_that_is_not_ready_keeps_its_numbers() {
+    let case = "projects/P18";
+    let cluster = Cluster::quiet().await;
+    cluster.create_global::<Namespace>(json!({"metadata": {"name": "p"}})).await;
+    cluster.create_global::<api::Project>(project_with(&[])).await;
+    let projects: Api<api::Project> = Api::all(cluster.client.clone());
+    let stats = json!({"status": {"stats": {
+        "warehouses": {"count": 7, "health": {}}, "stages": {"count": 8, "health": {}},
+    }}});
+    let params = kube::api::PatchParams::default();
+    projects.patch_status("p", &params, &kube::api::Patch::Merge(&stats)).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let ensured = project::reconcile::Ensured::default();
+    let key = Key::cluster("p");
+    assert!(project::reconcile::reconcile(&cluster.context, &ensured, &key).await.is_err());
+    let status = projects.get("p").await.unwrap().status.unwrap();
+    assert!(!is_true(&status.conditions, "Ready"), "{case}");
+    assert_eq!(status.stats.unwrap().stages.count, 8, "{case}");
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_whose_namespace_is_gone_already() {
+    let cluster = Cluster::quiet().await;
+    let mut object = project_with(&[]);
+    object["metadata"]["finalizers"] = json!([FINALIZER]);
+    cluster.create_global::<api::Project>(object).await;
+    let projects: Api<api::Project> = Api::all(cluster.client.clone());
+    projects.delete("p", &Default::default()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let ensured = project::reconcile::Ensured::default();
+    let key = Key::cluster("p");
+    cluster.api.set_hook(Some(Arc::new(|request: &Request| {
+        let hit = is(request, "patch", "projects", "");
+        hit.then(|| Failure::new(500, "InternalError", "no"))
+    })));
+    let error = project::reconcile::reconcile(&cluster.context, &ensured, &key).await.unwrap_err();
+    let error = error.to_string();
+    assert!(error.starts_with("failed to remove finalizer from project"), "projects/P10 {error}");
+    cluster.api.set_hook(None);
+    project::reconcile::reconcile(&cluster.context, &ensured, &key).await.unwrap();
+    assert!(projects.get_opt("p").await.unwrap().is_none(), "projects/P10");
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespaces_that_go() {
+    let cluster = Cluster::quiet().await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let (client, metrics) = (&cluster.client, &cluster.context.metrics);
+    let pass = |name: &'static str| async move {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let namespace = namespaces.get(name).await.unwrap();
+        project::namespace::reconcile(client, &namespace, metrics).await
+    };
+    let project = cluster.create_global::<api::Project>(project_with(&[])).await;
+    let owner = json!({
+        "apiVersion": "kargo.akuity.io/v1alpha1", "kind": "Project", "name": "p",
+        "uid": project.metadata.uid,
+    });
+    cluster
+        .create_global::<Namespace>(json!({"metadata": {
+            "name": "p", "finalizers": [FINALIZER], "ownerReferences": [owner],
+        }}))
+        .await;
+    let refuse = |verb: &'static str, resource: &'static str| {
+        cluster.api.set_hook(Some(Arc::new(move |request: &Request| {
+            let hit = is(request, verb, resource, "");
+            hit.then(|| Failure::new(500, "InternalError", "no"))
+        })));
+    };
+    refuse("patch", "namespaces");
+    assert!(pass("p").await.is_err(), "projects/N7");
+    cluster.api.set_hook(None);
+    pass("p").await.unwrap();
+    let owners = namespaces.get("p").await.unwrap().metadata.owner_references;
+    assert!(owners.unwrap_or_default().is_empty());
+    pass("p").await.unwrap();
+    assert!(namespaces.get("p").await.unwrap().metadata.finalizers.is_some(), "projects/N1");
+
+    namespaces.delete("p", &Default::default()).await.unwrap();
+    refuse("delete", "projects");
+    assert!(pass("p").await.is_err(), "projects/N5");
+    let finalizers = namespaces.get("p").await.unwrap().metadata.finalizers.unwrap_or_default();
+    assert!(finalizers.contains(&FINALIZER.to_owned()), "projects/N5");
+    cluster.api.set_hook(None);
+    pass("p").await.unwrap();
+    let projects: Api<api::Project> = Api::all(cluster.client.clone());
+    assert!(projects.get_opt("p").await.unwrap().is_none(), "projects/N3");
+
+    cluster
+        .create_global::<Namespace>(json!({"metadata": {"name": "q", "finalizers": [FINALIZER]}}))
+        .await;
+    namespaces.delete("q", &Default::default()).await.unwrap();
+    pass("q").await.unwrap();
+    for (name, case) in [("p", "projects/N3"), ("q", "projects/N4")] {
+        let left = namespaces.get_opt(name).await.unwrap();
+        let finalizers = left.and_then(|n| n.metadata.finalizers).unwrap_or_default();
+        assert!(!finalizers.contains(&FINALIZER.to_owned()), "{case}");
+    }
+    cluster.stop().await;
+}
