@@ -23,6 +23,7 @@ crds: ## write crds/*.yaml from the types
 
 bench: ## benchmarks, with the figures printed
 	$(CARGO) run --quiet --locked --release -p supercargo -- demo --runs 20
+	$(CARGO) bench --locked -p e2e
 	$(CARGO) bench --locked -p expr
 
 soak: ## the tests that must hold many times in a row (TIMES=20)

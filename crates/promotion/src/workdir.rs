@@ -299,30 +299,30 @@ mod tests {
         }
         // (case, written, resolved)
         let cases = [
-            ("steps-files/0.3-1", "a", "a"),
-            ("steps-files/0.3-1", "./a", "a"),
-            ("steps-files/0.3-1", "/a", "a"),
-            ("steps-files/0.3-1", "../a", "a"),
-            ("steps-files/0.3-2", "../../etc/passwd", "etc/passwd"),
-            ("steps-files/0.3-3", "sub/../../x", "x"),
-            ("steps-files/0.3-4", "abs/passwd", "etc/passwd"),
-            ("steps-files/0.3-4", "abs", "etc"),
-            ("steps-files/0.3-5", "sub/up/x", "x"),
-            ("steps-files/0.3-6", "rel", "sub/dir"),
-            ("steps-files/0.3-6", "rel/x", "sub/dir/x"),
-            ("steps-files/0.3-6", "rel/..", "sub"),
-            ("steps-files/0.3-6", "rel/../x", "sub/x"),
-            ("steps-files/0.3-7", "", "."),
-            ("steps-files/0.3-7", ".", "."),
-            ("steps-files/0.3-7", "/", "."),
-            ("steps-files/0.3-8", "nx/../b", "b"),
+            ("steps-files 0.3 row 1", "a", "a"),
+            ("steps-files 0.3 row 1", "./a", "a"),
+            ("steps-files 0.3 row 1", "/a", "a"),
+            ("steps-files 0.3 row 1", "../a", "a"),
+            ("steps-files 0.3 row 2", "../../etc/passwd", "etc/passwd"),
+            ("steps-files 0.3 row 3", "sub/../../x", "x"),
+            ("steps-files 0.3 row 4", "abs/passwd", "etc/passwd"),
+            ("steps-files 0.3 row 4", "abs", "etc"),
+            ("steps-files 0.3 row 5", "sub/up/x", "x"),
+            ("steps-files 0.3 row 6", "rel", "sub/dir"),
+            ("steps-files 0.3 row 6", "rel/x", "sub/dir/x"),
+            ("steps-files 0.3 row 6", "rel/..", "sub"),
+            ("steps-files 0.3 row 6", "rel/../x", "sub/x"),
+            ("steps-files 0.3 row 7", "", "."),
+            ("steps-files 0.3 row 7", ".", "."),
+            ("steps-files 0.3 row 7", "/", "."),
+            ("steps-files 0.3 row 8", "nx/../b", "b"),
         ];
         for (case, written, resolved) in cases {
             assert_eq!(dir.resolve(written).unwrap().as_str(), resolved, "{case}: {written:?}");
         }
-        // steps-files/0.3-9
+        // steps-files 0.3 row 9
         assert!(matches!(dir.resolve("loop"), Err(WorkDirError::TooManyLinks { .. })));
-        // steps-files/0.3-10
+        // steps-files 0.3 row 10
         assert!(matches!(dir.resolve("a\0b"), Err(WorkDirError::Nul { .. })));
     }
 

@@ -80,6 +80,18 @@ pub struct ControllerArgs {
         value_delimiter = ','
     )]
     pub git_instead_of: Vec<GitRewrite>,
+    /// How many requests a second a registry gets at most.
+    #[arg(long, env = "IMAGE_REGISTRY_RATE_LIMIT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub image_registry_rate_limit: u32,
+    /// How many images are remembered by their digest.
+    #[arg(long, env = "MAX_IMAGE_CACHE_ENTRIES", default_value_t = 100_000)]
+    pub max_image_cache_entries: usize,
+    /// Whether tags may be taken as never moving: Allow, Forbid, Require or Force.
+    #[arg(long, env = "CACHE_BY_TAG_POLICY", default_value = "Allow")]
+    pub cache_by_tag_policy: String,
+    /// Warehouses are looked at no more often than this, for example 1m.
+    #[arg(long, env = "MIN_WAREHOUSE_RECONCILIATION_INTERVAL", default_value = "0")]
+    pub min_warehouse_interval: api::GoDuration,
     /// Where mirrors of Git repositories and Promotions' working directories are kept.
     #[arg(long, env = "SUPERCARGO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -66,6 +66,9 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind(address).await?;
+    // With port 0 nobody else knows which one it became.
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "metrics and health are served");
     let served = Arc::new(Served { health, metrics: Box::new(metrics) });
     let router = Router::new()
         .route("/healthz", get(async || "ok"))

@@ -76,6 +76,9 @@ pub async fn context(
     let mut images = sources::Settings::default();
     images.client.mirrors = sources::registry::Mirrors::parse(mirrors.iter().map(String::as_str))
         .map_err(|e| e.to_string())?;
+    images.client.requests_per_second = args.image_registry_rate_limit;
+    images.cache_entries = args.max_image_cache_entries;
+    images.cache_by_tag = args.cache_by_tag_policy.parse().unwrap_or_default();
     let images = sources::Images::new(images).map_err(|e| e.to_string())?;
 
     let mut options = git::GitOptions::new(data.join("mirrors"));
@@ -83,7 +86,8 @@ pub async fn context(
         options.rewrites = options.rewrites.with(&rewrite.prefix, &rewrite.replacement);
     }
     let git = git::Git::open(options).map_err(|e| e.to_string())?;
-    let mut git = GitAccess::new(Arc::new(git));
+    let policy = |name: &str| std::env::var(name).ok();
+    let mut git = GitAccess::from_environment(Arc::new(git), policy).map_err(|e| e.to_string())?;
     git.identity =
         git::Identity { name: args.git_client_name.clone(), email: args.git_client_email.clone() };
 
@@ -109,6 +113,8 @@ pub async fn context(
         None
     };
     let world = World { argocd, git: Some(git), credentials: Some(Arc::clone(&credentials)) };
+    let mut warehouse = controllers::warehouse::Parts::new(images, credentials);
+    warehouse.min_interval = args.min_warehouse_interval.to_std();
     let functions = controllers::promotion::lookups::functions(
         client.clone(),
         args.shared_resources_namespace.clone(),
@@ -118,7 +124,7 @@ pub async fn context(
         client,
         settings,
         Metrics::new(metrics),
-        controllers::warehouse::Parts::new(images, credentials),
+        warehouse,
         controllers::promotion::Parts::new(engine).with_workdirs(workdirs),
     )))
 }

@@ -52,11 +52,11 @@ mod tests {
     #[test]
     fn keys_are_split_as_the_table_says() {
         let good: &[(&str, &str, &[&str])] = &[
-            ("steps-files/0.6-1", "foo.bar.bat.baz", &["foo", "bar", "bat", "baz"]),
-            ("steps-files/0.6-2", r"foo\.bar.bat\.baz", &["foo.bar", "bat.baz"]),
-            ("steps-files/0.6-3", r"foo.bar\:bat.baz", &["foo", "bar:bat", "baz"]),
-            ("steps-files/0.6-4", "foo.bar.:2.baz", &["foo", "bar", "2", "baz"]),
-            ("steps-files/0.6-5", " a ", &["a"]),
+            ("steps-files 0.6 row 1", "foo.bar.bat.baz", &["foo", "bar", "bat", "baz"]),
+            ("steps-files 0.6 row 2", r"foo\.bar.bat\.baz", &["foo.bar", "bat.baz"]),
+            ("steps-files 0.6 row 3", r"foo.bar\:bat.baz", &["foo", "bar:bat", "baz"]),
+            ("steps-files 0.6 row 4", "foo.bar.:2.baz", &["foo", "bar", "2", "baz"]),
+            ("steps-files 0.6 row 5", " a ", &["a"]),
             ("a lone trailing backslash is dropped", r"a\", &["a"]),
             ("two colons are one hint", "::a", &["a"]),
         ];
@@ -64,16 +64,16 @@ mod tests {
             assert_eq!(split(key).unwrap(), *parts, "{case}");
         }
         let bad = [
-            ("steps-files/0.6-6", "", "empty key"),
-            ("steps-files/0.6-6", " ", "empty key"),
-            ("steps-files/0.6-7", ".foo", "empty key part"),
-            ("steps-files/0.6-7", "foo.", "empty key part"),
-            ("steps-files/0.6-7", "foo..bar", "empty key part"),
-            ("steps-files/0.6-7", ":", "empty key part"),
-            ("steps-files/0.6-7", "a.:", "empty key part"),
-            ("steps-files/0.6-8", r"foo\nbar", "invalid escape sequence"),
-            ("steps-files/0.6-8", r"a\\b", "invalid escape sequence"),
-            ("steps-files/0.6-9", "foo:bar", "unexpected colon"),
+            ("steps-files 0.6 row 6", "", "empty key"),
+            ("steps-files 0.6 row 6", " ", "empty key"),
+            ("steps-files 0.6 row 7", ".foo", "empty key part"),
+            ("steps-files 0.6 row 7", "foo.", "empty key part"),
+            ("steps-files 0.6 row 7", "foo..bar", "empty key part"),
+            ("steps-files 0.6 row 7", ":", "empty key part"),
+            ("steps-files 0.6 row 7", "a.:", "empty key part"),
+            ("steps-files 0.6 row 8", r"foo\nbar", "invalid escape sequence"),
+            ("steps-files 0.6 row 8", r"a\\b", "invalid escape sequence"),
+            ("steps-files 0.6 row 9", "foo:bar", "unexpected colon"),
         ];
         for (case, key, error) in bad {
             let got = split(key).unwrap_err();
