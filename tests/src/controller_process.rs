@@ -1,6 +1,7 @@
 //! The controllers in a process of their own, which can be killed, and which
 //! kills itself where it is told to.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::Pipeline;
@@ -17,6 +18,7 @@ pub struct Death {
 /// A running process; it is killed when dropped.
 pub struct ControllerProcess {
     child: Child,
+    log: Option<PathBuf>,
 }
 
 impl Drop for ControllerProcess {
@@ -33,6 +35,67 @@ impl ControllerProcess {
     /// # Panics
     /// When the process cannot be started.
     pub fn start(binary: &str, pipeline: &Pipeline, death: Option<Death>) -> Self {
+        Self::spawn(Self::command(binary, pipeline, death), None)
+    }
+
+    /// As [`ControllerProcess::start`], with a log of that level which
+    /// [`ControllerProcess::log`] reads, and with metrics.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn start_logging(binary: &str, pipeline: &Pipeline, level: &str) -> Self {
+        let mut command = Self::command(binary, pipeline, None);
+        let log = pipeline.world.dir.join("process.log");
+        let file = std::fs::File::create(&log).expect("the log can be made");
+        command
+            .env("LOG_LEVEL", level)
+            .env("NO_COLOR", "1")
+            .env("SUPERCARGO_HTTP_ADDRESS", "127.0.0.1:0")
+            .stdout(file.try_clone().expect("the log can be shared"))
+            .stderr(file);
+        Self::spawn(command, Some(log))
+    }
+
+    fn spawn(mut command: Command, log: Option<PathBuf>) -> Self {
+        Self { child: command.spawn().expect("the controllers' process starts"), log }
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Panics
+    /// When it was started without a log.
+    pub fn log(&self) -> String {
+        let log = self.log.as_ref().expect("it was started with a log");
+        let bytes = std::fs::read(log).expect("the log can be read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The text of its metrics, from the address that its log names.
+    ///
+    /// # Panics
+    /// When they are not served.
+    pub async fn metrics(&self) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = crate::await_that::answer("the address of the metrics", || {
+            let log = self.log();
+            let line = log.lines().find(|l| l.contains("metrics and health are served"));
+            let address = line
+                .and_then(|l| l.split("address=").nth(1))
+                .map(|a| a.split_whitespace().next().unwrap_or_default().to_owned());
+            std::future::ready(address)
+        })
+        .await;
+        let mut stream =
+            tokio::net::TcpStream::connect(&address).await.expect("the metrics are served");
+        let ask = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.expect("the request is taken");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("the metrics are text");
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        text
+    }
+
+    fn command(binary: &str, pipeline: &Pipeline, death: Option<Death>) -> Command {
         let mirrors: Vec<String> = pipeline
             .args
             .registry_mirrors
@@ -52,6 +115,10 @@ impl ControllerProcess {
             .env("KUBECONFIG", pipeline.world.kubeconfig())
             .env("SUPERCARGO_REGISTRY_MIRRORS", mirrors.join(","))
             .env("SUPERCARGO_GIT_INSTEAD_OF", rewrites.join(","))
+            .env(
+                "ALLOW_CREDENTIALS_OVER_HTTP",
+                pipeline.args.allow_credentials_over_http.to_string(),
+            )
             .env("SUPERCARGO_DATA_DIR", pipeline.world.dir.join("process"))
             .env("LOG_LEVEL", std::env::var("E2E_LOG").unwrap_or_else(|_| "error".to_owned()))
             .stdin(Stdio::null());
@@ -59,7 +126,7 @@ impl ControllerProcess {
             let when = if death.after { "after" } else { "before" };
             command.env("DIE_AT", format!("{when}:{}", death.kind));
         }
-        Self { child: command.spawn().expect("the controllers' process starts") }
+        command
     }
 
     /// Its process id.

@@ -2,9 +2,35 @@
 //! describe` prints them.
 
 use kube::ResourceExt;
-use kube::api::Api;
+use kube::api::{Api, DynamicObject};
+use kube::discovery::{Discovery, verbs};
 
 use crate::Pipeline;
+
+/// Everything that the API holds but Secrets, as JSON, one object an entry.
+///
+/// # Panics
+/// When it cannot be listed.
+pub async fn all_objects(pipeline: &Pipeline) -> Vec<serde_json::Value> {
+    let client = pipeline.client();
+    let discovery = Discovery::new(client.clone()).run().await.expect("the API can be discovered");
+    let mut objects = Vec::new();
+    for group in discovery.groups() {
+        for (resource, capabilities) in group.recommended_resources() {
+            if resource.kind == "Secret" || !capabilities.supports_operation(verbs::LIST) {
+                continue;
+            }
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+            let listed = api.list(&Default::default()).await;
+            for object in listed.unwrap_or_else(|e| panic!("{}: {e}", resource.kind)).items {
+                let mut object = serde_json::to_value(object).expect("an object is JSON");
+                object["kind"] = resource.kind.clone().into();
+                objects.push(object);
+            }
+        }
+    }
+    objects
+}
 
 /// All that the objects of a namespace say: conditions, messages, events.
 pub async fn everything(pipeline: &Pipeline, namespace: &str) -> String {

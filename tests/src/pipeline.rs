@@ -50,7 +50,8 @@ impl Pipeline {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let world = World::start(dir.path()).await.expect("the sandbox starts");
         let cli = Cli::try_parse_from(["supercargo", "controller"]).expect("the defaults hold");
-        let Command::Controller(mut args) = cli.command else { panic!("not the controller") };
+        let Command::Controller(args) = cli.command else { panic!("not the controller") };
+        let mut args = *args;
         world.map_names(&mut args);
         Self { world, args, controllers: None, _dir: dir }
     }

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         None => supercargo::wiring::steps(),
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    match runtime.block_on(supercargo::controller::run_with(args, steps)) {
+    match runtime.block_on(supercargo::controller::run_with(*args, steps)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
