@@ -19,7 +19,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the controllers against the cluster of KUBECONFIG, or the one it runs in.
-    Controller(ControllerArgs),
+    Controller(Box<ControllerArgs>),
     /// A whole world on this machine: a Kubernetes API, a registry, a Git host and Argo CD.
     Sandbox(SandboxArgs),
     /// Runs the quick start in the sandbox and shows what happens.

@@ -37,7 +37,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match cli.command {
         Command::Crds => print_crds(),
-        Command::Controller(args) => within_runtime(controller::run(args)),
+        Command::Controller(args) => within_runtime(controller::run(*args)),
         Command::Sandbox(args) => within_runtime(sandbox::run(args)),
         Command::Demo(args) => within_runtime(demo::run(args)),
     };

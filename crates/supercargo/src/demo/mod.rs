@@ -146,7 +146,7 @@ impl Running {
 /// environment takes no part.
 fn controller_args() -> Result<ControllerArgs, String> {
     match Cli::try_parse_from(["supercargo", "controller"]).map_err(|e| e.to_string())?.command {
-        Command::Controller(args) => Ok(args),
+        Command::Controller(args) => Ok(*args),
         _ => Err("the command line is inconsistent".to_owned()),
     }
 }
