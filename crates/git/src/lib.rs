@@ -22,15 +22,15 @@
 //!     identity: identity.clone(),
 //!     insecure_skip_tls_verify: false,
 //! };
-//! let clone = git.clone_at("/work/git/deploy".as_ref(), &snapshot, about).await?;
+//! let clone = git.clone_at("/data/git/deploy".as_ref(), &snapshot, about).await?;
 //! let request = CheckoutRequest {
 //!     path: "src".into(),
-//!     on_disk: "/work/files/src".into(),
+//!     on_disk: "/data/files/src".into(),
 //!     at: At::Branch { name: "main".into(), recorded: None },
 //!     sparse: vec![],
 //! };
 //! let checkout = git.checkout(&clone, &snapshot, request).await?;
-//! std::fs::write("/work/files/src/tag", "v2").expect("the checkout is writable");
+//! std::fs::write("/data/files/src/tag", "v2").expect("the checkout is writable");
 //! let time = jiff::Timestamp::now();
 //! let change = CommitRequest {
 //!     path: "src".into(),
