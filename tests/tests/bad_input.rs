@@ -137,9 +137,9 @@ async fn a_name_that_does_not_exist() {
             "yaml-update",
             "updates[0].value",
             // The expression and a caret beneath the place.
-            "image.tag\n",
-            "^",
-            "image is not defined",
+            " image.tag \n",
+            "^\n",
+            "`image` is not defined",
             // What is in scope.
             "vars",
             "outputs",
@@ -154,7 +154,7 @@ async fn a_name_that_does_not_exist() {
     let caret = lines.get(at + 1).and_then(|l| l.find('^')).unwrap_or_default();
     assert!(caret >= 2 && caret < lines[at].len(), "{said}");
     let everything = described::everything(&pipeline, "develop").await;
-    says(&everything, &["event", "image is not defined"]);
+    says(&everything, &["event", "`image` is not defined"]);
 }
 
 // ------------------------------------------------------------------ registries
@@ -334,7 +334,7 @@ async fn a_push_without_a_credential() {
     let promotion = fails(&pipeline, "v1.0.0").await;
     says(
         message(&promotion),
-        &["\"push\"", "authentication", "your.git", "kargo.akuity.io/cred-type: git"],
+        &["pushing", "authentication", "your.git", "kargo.akuity.io/cred-type: git"],
     );
 }
 

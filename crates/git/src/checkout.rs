@@ -81,6 +81,17 @@ impl Checkout {
         self.head_id(&self.git()?).map(|id| id.to_string())
     }
 
+    /// The commit of ours that was checked out before a push took in what
+    /// others had pushed and `commit` came to be; none where nothing was taken
+    /// in. Where several races were lost, the first.
+    ///
+    /// # Errors
+    /// A text that is no commit's id, or a checkout that cannot be read.
+    pub fn replaced(&self, commit: &str) -> Result<Option<String>, GitError> {
+        let id = Oid::from_str(commit).map_err(GitError::local("reading a commit"))?;
+        Ok(crate::push::replaced(&self.git()?, id).map(|id| id.to_string()))
+    }
+
     /// Whether a commit was made at that time, author and committer alike: our
     /// own work of a step that started then.
     ///

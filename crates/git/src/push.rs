@@ -84,6 +84,7 @@ pub(crate) fn push_branch(
         fetch_branch(&repository, remote, &request.target, old, bounds)?;
         let descends = repository.graph_descendant_of(old, local).map_err(&local_error)?;
         if let Some(ours) = earlier_push(&repository, local, old, &committer)? {
+            remember(&repository, local, ours)?;
             checkout.move_to(&repository, ours)?;
             return done(ours, false);
         }
@@ -105,6 +106,7 @@ pub(crate) fn push_branch(
         };
         let message = format!("Merge branch '{}' of {}{into}\n", request.target, remote.url());
         let next = integrate(&repository, local, old, request.policy, &committer, &message)?;
+        remember(&repository, local, next)?;
         checkout.move_to(&repository, next)?;
         if next == old {
             return done(next, false);
@@ -112,6 +114,41 @@ pub(crate) fn push_branch(
     }
     Err(GitError::NonFastForward)
 }
+
+/// Where it is remembered of which commit `commit` took the place.
+fn place_of(commit: Oid) -> String {
+    format!("refs/supercargo/replaced/{commit}")
+}
+
+/// Remembers that `new` takes the place of `old`, before the checkout moves: a
+/// process that ends between the two finds it when it looks again.
+fn remember(repository: &git2::Repository, old: Oid, new: Oid) -> Result<(), GitError> {
+    if old == new {
+        return Ok(());
+    }
+    let kept = repository.reference(&place_of(new), old, true, "took in what others pushed");
+    kept.map(drop).map_err(GitError::local("remembering what was pushed"))
+}
+
+/// The commit of ours that was taken in when `commit` came to be, if any. Where
+/// several races were lost, the one that there was before the first.
+pub(crate) fn replaced(repository: &git2::Repository, commit: Oid) -> Option<Oid> {
+    let mut first = None;
+    let mut at = commit;
+    for _ in 0..MAX_REPLACED {
+        match repository.refname_to_id(&place_of(at)) {
+            Ok(before) if before != commit => {
+                first = Some(before);
+                at = before;
+            }
+            _ => break,
+        }
+    }
+    first
+}
+
+/// How many lost races are followed back.
+const MAX_REPLACED: usize = 100;
 
 /// Pushes one tag, as it is. A tag of that name at the server must be the same.
 pub(crate) fn push_tag(

@@ -37,9 +37,14 @@ async fn two_writers_of_different_files_both_succeed_in_one_line() {
     let one = changed(&s, "one", "a", "2", "one").await;
     let two = changed(&s, "two", "b", "2", "two").await;
     push(&s, &one, to_main()).await.unwrap();
+    let before = two.head().unwrap();
+    assert_eq!(two.replaced(&before).unwrap(), None);
     let pushed = push(&s, &two, to_main()).await.unwrap();
     assert!(pushed.moved);
     assert_eq!(s.messages().await, ["two", "one", "Initial content"]);
+    // It is remembered which commit was rebased.
+    assert_eq!(two.replaced(&pushed.commit).unwrap(), Some(before));
+    assert_eq!(one.replaced(&one.head().unwrap()).unwrap(), None);
     let log = s.host.log(REPO, "main").await.unwrap();
     assert!(log.iter().all(|c| c.parents.len() <= 1));
     assert_eq!(log[0].id, pushed.commit);

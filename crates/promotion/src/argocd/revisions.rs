@@ -29,6 +29,28 @@ pub struct SourceUpdate {
     pub helm: Option<HelmUpdate>,
 }
 
+impl SourceUpdate {
+    /// Desires the commit that a push made of the desired one: a `git-push`
+    /// step that took in others' commits says in its output which commit
+    /// (`commit`) took the place of which (`replaced`). The one that was
+    /// replaced is at no server, so no Application can ever be at it.
+    pub fn follow_pushes(&mut self, outputs: &serde_json::Map<String, serde_json::Value>) {
+        if self.desired_revision.is_empty() {
+            return;
+        }
+        let text = |output: &serde_json::Value, key: &str| {
+            output.get(key).and_then(|v| v.as_str()).map(str::to_owned)
+        };
+        let made = outputs
+            .values()
+            .filter(|output| text(output, "replaced").as_ref() == Some(&self.desired_revision))
+            .find_map(|output| text(output, "commit"));
+        if let Some(made) = made {
+            self.desired_revision = made;
+        }
+    }
+}
+
 /// Changes to Kustomize's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +192,23 @@ mod tests {
         assert_eq!(desired_revisions(&sources, &updates), ["abc"]);
         let sources = [source("https://example.com/Org/repo.git", "chart")];
         assert_eq!(desired_revisions(&sources, &updates), [""]);
+    }
+
+    #[test]
+    fn a_rebased_commit_stands_for_the_one_that_was_pushed() {
+        let outputs = serde_json::json!({
+            "commit": {"commit": "ours"},
+            "push": {"commit": "pushed", "replaced": "ours"},
+            "task::push": {"commit": "other", "replaced": "another"},
+        });
+        let outputs = outputs.as_object().unwrap();
+        for (written, meant) in
+            [("ours", "pushed"), ("another", "other"), ("pushed", "pushed"), ("v1", "v1"), ("", "")]
+        {
+            let mut update = update("https://example.com/org/repo", "", written);
+            update.follow_pushes(outputs);
+            assert_eq!(update.desired_revision, meant);
+        }
     }
 
     #[test]

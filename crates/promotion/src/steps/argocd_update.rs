@@ -10,7 +10,7 @@
 //! | `apps[].selector` | label selector | several Applications of the namespace |
 //! | `apps[].sources[].repoURL` | string | which source of the Application is meant |
 //! | `apps[].sources[].chart` | string | likewise, for a chart repository |
-//! | `apps[].sources[].desiredRevision` | string | the revision that the source must be seen synced to |
+//! | `apps[].sources[].desiredRevision` | string | the revision that the source must be seen synced to; a commit that a `git-push` step rebased stands for the one it pushed |
 //! | `apps[].sources[].updateTargetRevision` | bool | whether `targetRevision` becomes that revision |
 //! | `apps[].sources[].kustomize.images[]` | list | image overrides, in place of all that were there |
 //! | `apps[].sources[].helm.images[]` | list | chart values to set, `{key, value}` |
@@ -138,7 +138,10 @@ impl Step for ArgoCdUpdate {
                  Application resources",
             )
         })?;
-        let config: Config = context.config(KIND)?;
+        let mut config: Config = context.config(KIND)?;
+        for source in config.apps.iter_mut().flat_map(|app| &mut app.sources) {
+            source.follow_pushes(&context.state);
+        }
         let mut pass = Pass::new(context, argocd);
         for entry in &config.apps {
             pass.entry(entry).await?;

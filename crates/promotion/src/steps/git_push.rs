@@ -21,7 +21,9 @@
 //! after its commit is done.
 //!
 //! Output: `commit` (its id after taking in others' commits), `branch`, and
-//! `commitURL` where the provider is known.
+//! `commitURL` where the provider is known. Where others' commits were taken
+//! in, also `replaced`: the id that ours had before. A step that names that
+//! commit as a desired revision means the one that was pushed.
 //!
 //! ```yaml
 //! - uses: git-push
@@ -207,7 +209,13 @@ impl Step for GitPush {
 
         let mut output = Map::new();
         let link = commit_url::commit_url(remote.url(), config.provider.as_deref(), &pushed.commit);
+        let replaced = checkout
+            .replaced(&pushed.commit)
+            .map_err(|e| step_error("error getting what was pushed", &e))?;
         output.insert("commit".to_owned(), Value::String(pushed.commit));
+        if let Some(replaced) = replaced {
+            output.insert("replaced".to_owned(), Value::String(replaced));
+        }
         if let Some(branch) = target {
             output.insert("branch".to_owned(), Value::String(branch));
         }
