@@ -27,8 +27,8 @@ impl Type {
             Self::Int => "int",
             Self::Float => "float64",
             Self::String => "string",
-            Self::Array => "array",
-            Self::Map => "map",
+            Self::Array => "[]interface {}",
+            Self::Map => "map[string]interface {}",
         }
     }
 
@@ -113,7 +113,17 @@ fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
                 }
             }
         }
-        Node::Binary(op, left, right) => binary(*op, of(*left), of(*right))?,
+        Node::Binary(op, left, right) => {
+            let at = ast.positions.get(types.len()).copied().unwrap_or(0) as usize;
+            let written = ast.source.get(at..).unwrap_or("");
+            let text = match op {
+                BinaryOp::And if written.starts_with("and") => "and",
+                BinaryOp::Or if written.starts_with("or") => "or",
+                BinaryOp::Power if written.starts_with('^') => "^",
+                _ => op.text(),
+            };
+            binary(*op, text, of(*left), of(*right))?
+        }
         Node::Condition { condition, then, otherwise, .. } => {
             let condition = of(*condition);
             if !matches!(condition, Type::Bool | Type::Unknown) {
@@ -132,7 +142,8 @@ fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
                 )));
             }
             (object @ (Type::Bool | Type::Int | Type::Float | Type::String), _) => {
-                return Err(no_members(ast, *key, object));
+                let key = of(*key).name();
+                return Err(Error::compile(format!("type {}[{key}] is undefined", object.name())));
             }
             _ => Type::Unknown,
         },
@@ -184,18 +195,7 @@ fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
     })
 }
 
-fn no_members(ast: &Ast, key: Id, object: Type) -> Error {
-    match ast.node(key) {
-        Node::Constant(key) => Error::compile(format!(
-            "type {} has no field or element {}",
-            object.name(),
-            key.to_text()
-        )),
-        _ => Error::compile(format!("type {} has no fields or elements", object.name())),
-    }
-}
-
-fn binary(op: BinaryOp, left: Type, right: Type) -> Result<Type, Error> {
+fn binary(op: BinaryOp, text: &str, left: Type, right: Type) -> Result<Type, Error> {
     use Type::{Array, Bool, Float, Int, Nil, String, Unknown};
     let both = |test: fn(Type) -> bool| {
         (left == Unknown || test(left)) && (right == Unknown || test(right))
@@ -226,8 +226,7 @@ fn binary(op: BinaryOp, left: Type, right: Type) -> Result<Type, Error> {
     };
     if !fits {
         return Err(Error::compile(format!(
-            "invalid operation: {} (mismatched types {} and {})",
-            op.text(),
+            "invalid operation: {text} (mismatched types {} and {})",
             left.name(),
             right.name()
         )));

@@ -73,7 +73,8 @@ impl Machine<'_> {
             Node::Slice { object, from, to } => self.slice(*object, *from, *to),
             Node::Chain(inner) => {
                 let value = self.eval(*inner)?;
-                Ok(if std::mem::take(&mut self.skipping) { Value::Nil } else { value })
+                let skipped = std::mem::take(&mut self.skipping);
+                Ok(if skipped || value.is_nil() { Value::Nil } else { value })
             }
             Node::CallName { name, local, arguments } => self.call_name(*name, *local, *arguments),
             Node::Call { callee, arguments } => self.call_value(*callee, *arguments),

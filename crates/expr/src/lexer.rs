@@ -299,7 +299,11 @@ pub(crate) fn unquote(literal: &str) -> Result<Vec<u8>, Error> {
             }
             'u' | 'U' => {
                 let code = number(if c == 'u' { 4 } else { 8 }, 16, 1).ok_or_else(invalid)?;
-                let c = char::from_u32(code).ok_or_else(invalid)?;
+                // Half of a surrogate pair is no character.
+                let c = match char::from_u32(code) {
+                    None if (0xd800..0xe000).contains(&code) => char::REPLACEMENT_CHARACTER,
+                    c => c.ok_or_else(invalid)?,
+                };
                 out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
             '0'..='3' => {

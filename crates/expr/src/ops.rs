@@ -235,25 +235,32 @@ pub(crate) fn modulo(a: &Value, b: &Value) -> Outcome {
 pub(crate) fn power(a: &Value, b: &Value) -> Outcome {
     match (number(a), number(b)) {
         (Some(a), Some(b)) => Ok(Value::Float(pow(a.float(), b.float()))),
-        _ => Err(invalid("**", a, b)),
+        (None, _) => Err(Error::run(format!("invalid operation: float({})", a.go_type()))),
+        _ => Err(Error::run(format!("invalid operation: float({})", b.go_type()))),
     }
 }
 
-/// Powers by whole exponents through squaring, so that they are the exact
-/// ones that Go's library gives; others as the platform's.
+/// Powers as Go's library rounds them: the whole part of the exponent by
+/// squaring, its fraction by `exp` and `ln`.
 fn pow(x: f64, y: f64) -> f64 {
-    if y == 0.5 && x >= 0.0 {
-        return x.sqrt();
+    if y.abs() == 0.5 && x > 0.0 {
+        return if y > 0.0 { x.sqrt() } else { 1.0 / x.sqrt() };
     }
-    if y == -0.5 && x > 0.0 {
-        return 1.0 / x.sqrt();
+    let plain = x.powf(y);
+    if x == 0.0 || !plain.is_finite() || plain == 0.0 || !y.is_finite() || y.abs() > 1024.0 {
+        return plain;
     }
-    if x == 0.0 || !x.is_finite() || !y.is_finite() || y.fract() != 0.0 || y.abs() > 1024.0 {
-        return x.powf(y);
-    }
-    let mut rest = y.abs();
-    let mut base = x;
+    let mut rest = y.abs().trunc();
+    let mut fraction = y.abs().fract();
     let mut result = 1.0;
+    if fraction != 0.0 {
+        if fraction > 0.5 {
+            fraction -= 1.0;
+            rest += 1.0;
+        }
+        result = (fraction * x.ln()).exp();
+    }
+    let mut base = x;
     while rest >= 1.0 {
         if rest % 2.0 == 1.0 {
             result *= base;
@@ -262,7 +269,7 @@ fn pow(x: f64, y: f64) -> f64 {
         rest = (rest / 2.0).floor();
     }
     let result = if y < 0.0 { 1.0 / result } else { result };
-    if result.is_finite() && result != 0.0 { result } else { x.powf(y) }
+    if result.is_finite() && result != 0.0 { result } else { plain }
 }
 
 /// Unary `-`.
@@ -287,10 +294,7 @@ pub(crate) fn to_int(value: &Value) -> Result<i64, Error> {
     match number(value) {
         Some(Number::Int(i)) => Ok(i),
         Some(Number::Float(f)) => Ok(truncate(f)),
-        None => match value {
-            Value::Duration(d) => Ok(*d),
-            _ => Err(Error::run(format!("invalid operation: int({})", value.go_type()))),
-        },
+        None => Err(Error::run(format!("invalid operation: int({})", value.go_type()))),
     }
 }
 
@@ -346,6 +350,13 @@ pub(crate) fn length(value: &Value) -> Option<usize> {
     })
 }
 
+fn not_a_key(key: &Value) -> Error {
+    Error::run(format!(
+        "reflect.Value.MapIndex: value of type {} is not assignable to type string",
+        key.go_type()
+    ))
+}
+
 /// `from.key` and `from[key]`.
 pub(crate) fn fetch(from: &Value, key: &Value) -> Outcome {
     match (from, key) {
@@ -353,10 +364,7 @@ pub(crate) fn fetch(from: &Value, key: &Value) -> Outcome {
             Ok(map.get(name).cloned().unwrap_or_else(|| map.missing()))
         }
         (Value::Map(map), Value::Nil) => Ok(map.get("").cloned().unwrap_or_else(|| map.missing())),
-        (Value::Map(_), _) => Err(Error::run(format!(
-            "reflect.Value.MapIndex: value of type {} is not assignable to type string",
-            key.go_type()
-        ))),
+        (Value::Map(_), _) => Err(not_a_key(key)),
         (Value::Array(_) | Value::NilArray | Value::String(_) | Value::Bytes(_), _) => {
             let index = to_int(key)?;
             let len = length(from).unwrap_or(0);
@@ -463,11 +471,7 @@ pub(crate) fn contains(needle: &Value, haystack: &Value) -> Result<bool, Error> 
         Value::Map(map) => match needle {
             Value::String(name) => Ok(map.contains_key(name)),
             Value::Nil => Ok(map.contains_key("")),
-            _ => Err(Error::run(format!(
-                "cannot use {} as index to {}",
-                needle.go_type(),
-                haystack.go_type()
-            ))),
+            _ => Err(not_a_key(needle)),
         },
         Value::Table(table) => {
             if crate::table::Table::is_hashable(needle) {
@@ -479,6 +483,15 @@ pub(crate) fn contains(needle: &Value, haystack: &Value) -> Result<bool, Error> 
         Value::Object(object) => match needle {
             Value::String(name) => Ok(object.field(name).is_some()),
             _ => Err(not_a(needle, "string")),
+        },
+        Value::Time(_) => match needle {
+            // A time has methods and no fields.
+            Value::String(_) => Ok(false),
+            _ => Err(Error::run(format!(
+                "cannot use {} as field name of {}",
+                needle.go_type(),
+                haystack.go_type()
+            ))),
         },
         _ => Err(Error::run(format!("operator \"in\" not defined on {}", haystack.go_type()))),
     }

@@ -13,7 +13,10 @@ pub(crate) fn matches(text: &Value, pattern: &Value) -> Outcome {
         return Ok(Value::Bool(false));
     }
     let regex = compile(ops::to_str(pattern)?)?;
-    Ok(Value::Bool(regex.is_match(ops::to_str(text)?)))
+    Ok(Value::Bool(match text {
+        Value::Bytes(bytes) => regex.is_match(&String::from_utf8_lossy(bytes)),
+        text => regex.is_match(ops::to_str(text)?),
+    }))
 }
 
 /// A pattern in Go's syntax, from the cache when it was used lately.
@@ -45,9 +48,47 @@ fn last_line(error: &regex::Error) -> String {
 fn translate(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
+    let mut repeated = false;
     while let Some(c) = rest.chars().next() {
         let after = rest.get(c.len_utf8()..).unwrap_or("");
+        let was_repeated = std::mem::take(&mut repeated);
         match c {
+            '*' | '+' | '?' => {
+                if was_repeated {
+                    return Err(format!("invalid nested repetition operator: `{c}`"));
+                }
+                out.push(c);
+                rest = after;
+                if let Some(after) = rest.strip_prefix('?') {
+                    out.push('?');
+                    rest = after;
+                }
+                // What the pattern begins with is no operand.
+                repeated = true;
+            }
+            '{' => match repeat(after)? {
+                Some(len) => {
+                    if was_repeated {
+                        return Err("invalid nested repetition operator".to_owned());
+                    }
+                    out.push('{');
+                    out.push_str(after.get(..len).unwrap_or(""));
+                    rest = after.get(len..).unwrap_or("");
+                    if let Some(after) = rest.strip_prefix('?') {
+                        out.push('?');
+                        rest = after;
+                    }
+                    repeated = true;
+                }
+                None => {
+                    out.push_str("\\{");
+                    rest = after;
+                }
+            },
+            '}' => {
+                out.push_str("\\}");
+                rest = after;
+            }
             '\\' => {
                 let Some(e) = after.chars().next() else {
                     return Err("trailing backslash at end of expression: ``".to_owned());
@@ -91,6 +132,23 @@ fn translate(pattern: &str) -> Result<String, String> {
     Ok(out)
 }
 
+/// How long a repetition is after its brace, with the closing one; none where
+/// the brace stands for itself.
+fn repeat(after: &str) -> Result<Option<usize>, String> {
+    let Some(end) = after.find('}') else { return Ok(None) };
+    let body = after.get(..end).unwrap_or("");
+    let (least, most) = body.split_once(',').unwrap_or((body, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if least.is_empty() || !digits(least) || !digits(most) {
+        return Ok(None);
+    }
+    let number = |text: &str| text.parse::<u32>().unwrap_or(u32::MAX);
+    if number(least) > 1000 || (!most.is_empty() && number(most) > 1000) {
+        return Err(format!("invalid repeat count: `{{{body}}}`"));
+    }
+    Ok(Some(end + 1))
+}
+
 /// One escape; gives what follows it.
 fn escape<'a>(out: &mut String, e: char, tail: &'a str, in_class: bool) -> Result<&'a str, String> {
     let set = |negated: bool, inside: &str| {
@@ -115,11 +173,15 @@ fn escape<'a>(out: &mut String, e: char, tail: &'a str, in_class: bool) -> Resul
             out.push('\\');
             out.push(e);
         }
-        'p' | 'P' => {
+        'p' | 'P' | 'x' => {
             out.push('\\');
             out.push(e);
+            // A name or a code in braces is no repetition.
+            if let (true, Some(end)) = (tail.starts_with('{'), tail.find('}')) {
+                out.push_str(tail.get(..=end).unwrap_or(""));
+                return Ok(tail.get(end + 1..).unwrap_or(""));
+            }
         }
-        'x' => out.push_str("\\x"),
         '0'..='7' => {
             let mut digits = String::from(e);
             digits.extend(tail.chars().take(2).take_while(|c| ('0'..='7').contains(c)));
@@ -130,9 +192,8 @@ fn escape<'a>(out: &mut String, e: char, tail: &'a str, in_class: bool) -> Resul
             out.push_str(&format!("\\x{{{code:x}}}"));
             return Ok(tail.get(digits.len() - 1..).unwrap_or(""));
         }
-        c if c.is_ascii_punctuation() => {
-            out.push('\\');
-            out.push(c);
+        c if c.is_ascii() && !c.is_ascii_alphanumeric() => {
+            out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
         }
         c => return Err(format!("invalid escape sequence: `\\{c}`")),
     }
@@ -211,6 +272,8 @@ mod tests {
             (r"(?P<n>a)", "a", Some(true)),
             (r"a\z", "ba", Some(true)),
             (r"\pL", "é", Some(true)),
+            (r"\p{Greek}", "Ω", Some(true)),
+            (r"[\p{Greek}]", "a", Some(false)),
             (r"\x{41}", "A", Some(true)),
             (r"(?x)a b", "ab", None),
             (r"(?=a)", "a", None),
@@ -218,6 +281,13 @@ mod tests {
             (r"[a-z", "a", None),
             (r"(", "", None),
             (r"a\Z", "a", None),
+            (r"{", "{", Some(true)),
+            (r"a{,2}", "a{,2}", Some(true)),
+            (r"^a{2,}$", "aaa", Some(true)),
+            (r"a{1001}", "a", None),
+            (r"a**", "a", None),
+            (r"a+?b", "aab", Some(true)),
+            (r"x\ y\_", "x y_", Some(true)),
         ] {
             let found = compile(pattern).ok().map(|re| re.is_match(text));
             assert_eq!(found, expected, "{pattern} on {text}");

@@ -153,7 +153,8 @@ fn errors_begin_as_the_reference_says() {
         ("1 +", "unexpected token EOF"),
         ("$env | map(#)", "reflect: call of reflect.Value.Index on map Value"),
         ("sort([1, 'a'])", "invalid operation: int < string"),
-        ("sort([1], 'up')", "unknown order, use asc or desc"),
+        ("sort([1], 'up')", "invalid order up, expected asc or desc"),
+        ("sortBy([1], #, 'up')", "unknown order, use asc or desc"),
         ("upper()", "not enough arguments to call upper"),
     ] {
         match eval(source, &env) {

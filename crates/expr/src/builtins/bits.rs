@@ -76,38 +76,39 @@ pub(super) const GROUP: Group = Group {
     ],
 };
 
-fn int(value: &Value) -> Result<i64, Error> {
-    value
-        .as_int()
-        .ok_or_else(|| Error::run(format!("cannot use {} as argument (type int)", value.go_type())))
+fn int(value: &Value, name: &str) -> Result<i64, Error> {
+    value.as_int().ok_or_else(|| {
+        let kind = value.go_type();
+        Error::run(format!("cannot use {kind} as argument (type int) to call {name}"))
+    })
 }
 
-fn both(args: &[Value]) -> Result<(i64, i64), Error> {
-    Ok((int(argument(args, 0))?, int(argument(args, 1))?))
+fn both(args: &[Value], name: &str) -> Result<(i64, i64), Error> {
+    Ok((int(argument(args, 0), name)?, int(argument(args, 1), name)?))
 }
 
 fn and(args: &[Value], _: &mut Budget) -> Outcome {
-    both(args).map(|(a, b)| Value::Int(a & b))
+    both(args, "bitand").map(|(a, b)| Value::Int(a & b))
 }
 
 fn or(args: &[Value], _: &mut Budget) -> Outcome {
-    both(args).map(|(a, b)| Value::Int(a | b))
+    both(args, "bitor").map(|(a, b)| Value::Int(a | b))
 }
 
 fn xor(args: &[Value], _: &mut Budget) -> Outcome {
-    both(args).map(|(a, b)| Value::Int(a ^ b))
+    both(args, "bitxor").map(|(a, b)| Value::Int(a ^ b))
 }
 
 fn nand(args: &[Value], _: &mut Budget) -> Outcome {
-    both(args).map(|(a, b)| Value::Int(a & !b))
+    both(args, "bitnand").map(|(a, b)| Value::Int(a & !b))
 }
 
 fn not(args: &[Value], _: &mut Budget) -> Outcome {
-    int(argument(args, 0)).map(|a| Value::Int(!a))
+    int(argument(args, 0), "bitnot").map(|a| Value::Int(!a))
 }
 
-fn shift(args: &[Value]) -> Result<(i64, u32), Error> {
-    let (a, count) = both(args)?;
+fn shift(args: &[Value], name: &str) -> Result<(i64, u32), Error> {
+    let (a, count) = both(args, name)?;
     if count < 0 {
         return Err(Error::run(format!(
             "invalid operation: negative shift count {count} (type int)"
@@ -117,14 +118,14 @@ fn shift(args: &[Value]) -> Result<(i64, u32), Error> {
 }
 
 fn shift_left(args: &[Value], _: &mut Budget) -> Outcome {
-    shift(args).map(|(a, n)| Value::Int(a.checked_shl(n).unwrap_or(0)))
+    shift(args, "bitshl").map(|(a, n)| Value::Int(a.checked_shl(n).unwrap_or(0)))
 }
 
 fn shift_right(args: &[Value], _: &mut Budget) -> Outcome {
-    shift(args).map(|(a, n)| Value::Int(a >> n.min(63)))
+    shift(args, "bitshr").map(|(a, n)| Value::Int(a >> n.min(63)))
 }
 
 #[allow(clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 fn shift_right_unsigned(args: &[Value], _: &mut Budget) -> Outcome {
-    shift(args).map(|(a, n)| Value::Int((a as u64).checked_shr(n).unwrap_or(0) as i64))
+    shift(args, "bitushr").map(|(a, n)| Value::Int((a as u64).checked_shr(n).unwrap_or(0) as i64))
 }

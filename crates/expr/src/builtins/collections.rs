@@ -154,7 +154,10 @@ fn last(args: &[Value], _: &mut Budget) -> Outcome {
 
 fn take(args: &[Value], budget: &mut Budget) -> Outcome {
     let mut items = items(argument(args, 0), "take from")?;
-    let count = ops::to_int(argument(args, 1))?;
+    let count = match argument(args, 1) {
+        Value::Duration(d) => *d,
+        count => ops::to_int(count)?,
+    };
     let count =
         usize::try_from(count).map_err(|_| Error::run(format!("cannot take {count} elements")))?;
     items.truncate(count);
@@ -269,7 +272,16 @@ fn flatten(args: &[Value], budget: &mut Budget) -> Outcome {
 
 fn sort(args: &[Value], budget: &mut Budget) -> Outcome {
     let descending = match args.get(1) {
-        Some(order) => predicate::is_descending(order)?,
+        Some(Value::String(order)) if !matches!(order.as_ref(), "asc" | "desc") => {
+            return Err(Error::run(format!("invalid order {order}, expected asc or desc")));
+        }
+        Some(Value::String(order)) => order.as_ref() == "desc",
+        Some(other) => {
+            return Err(Error::run(format!(
+                "sort order argument must be a string (got {})",
+                other.go_type()
+            )));
+        }
         None => false,
     };
     let Value::Array(items) = argument(args, 0) else {

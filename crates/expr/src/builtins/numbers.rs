@@ -98,7 +98,7 @@ fn extreme(
     budget: &mut Budget,
 ) -> Outcome {
     let mut best: Option<Value> = None;
-    for arg in args {
+    for arg in &lists(args) {
         if arg.as_array().is_some() {
             let mut failure = None;
             each_number(arg, budget, &mut |number, bad| {
@@ -125,7 +125,27 @@ fn extreme(
 }
 
 fn is_number(value: &Value) -> bool {
-    matches!(value, Value::Int(_) | Value::Uint(_) | Value::Float(_))
+    matches!(value, Value::Int(_) | Value::Uint(_) | Value::Float(_) | Value::Duration(_))
+}
+
+/// The value as a number of some kind: a duration counts its nanoseconds.
+#[allow(clippy::cast_precision_loss)]
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Duration(d) => Some(*d as f64),
+        _ => value.as_float(),
+    }
+}
+
+/// The arguments, with bytes as lists of numbers.
+fn lists(args: &[Value]) -> Vec<Value> {
+    let list = |bytes: &[u8]| bytes.iter().map(|b| Value::Uint((*b).into())).collect::<Vec<_>>();
+    args.iter()
+        .map(|arg| match arg {
+            Value::Bytes(bytes) => list(bytes).into(),
+            other => other.clone(),
+        })
+        .collect()
 }
 
 /// Calls with each number of nested lists, or with what is none.
@@ -152,20 +172,20 @@ fn each_number(
 
 fn floats(name: &str, args: &[Value], budget: &mut Budget) -> Result<Vec<f64>, Error> {
     let mut out = Vec::new();
-    for arg in args {
+    for arg in &lists(args) {
         if arg.as_array().is_some() {
             let mut failure = None;
-            each_number(arg, budget, &mut |number, bad| match (bad, number.as_float()) {
+            each_number(arg, budget, &mut |item, bad| match (bad, number(item)) {
                 (None, Some(f)) => out.push(f),
                 _ => {
-                    failure.get_or_insert_with(|| invalid(name, number));
+                    failure.get_or_insert_with(|| invalid(name, item));
                 }
             })?;
             if let Some(error) = failure {
                 return Err(error);
             }
         } else {
-            out.push(arg.as_float().ok_or_else(|| invalid(name, arg))?);
+            out.push(number(arg).ok_or_else(|| invalid(name, arg))?);
         }
     }
     Ok(out)

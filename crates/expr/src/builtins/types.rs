@@ -86,6 +86,7 @@ fn int(args: &[Value], _: &mut Budget) -> Outcome {
             }
             Err(Error::run(format!("invalid operation: int({s})")))
         }
+        Value::Duration(d) => Ok(Value::Int(*d)),
         _ => ops::to_int(value).map(Value::Int),
     }
 }

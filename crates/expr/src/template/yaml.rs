@@ -114,11 +114,28 @@ fn mapping(
             }
             spaces(out, inner);
         }
-        write_scalar(out, key, Some(inner), false)?;
+        if is_simple_key(key) {
+            write_scalar(out, key, Some(inner), false)?;
+        } else {
+            out.push_str("? ");
+            write_scalar(out, key, Some(inner), false)?;
+            if !out.ends_with('\n') {
+                out.push('\n');
+            }
+            spaces(out, inner);
+        }
         out.push(':');
         node(out, value, Some(inner), false)?;
     }
     Ok(())
+}
+
+/// Whether a key stands on one line with its value: on one line itself, and
+/// not too long.
+fn is_simple_key(key: &Value) -> bool {
+    key.as_str().is_none_or(|text| {
+        text.len() <= 128 && !text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
+    })
 }
 
 fn sequence(
@@ -261,7 +278,7 @@ impl Shape {
 }
 
 fn is_printable(c: char) -> bool {
-    matches!(c, '\n' | '\u{20}'..='\u{7e}' | '\u{85}' | '\u{a0}'..='\u{d7ff}'
+    matches!(c, '\n' | '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{d7ff}'
         | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
@@ -284,7 +301,7 @@ fn reads_as_other(s: &str) -> bool {
     let is_match =
         |re: &LazyLock<Option<Regex>>, s: &str| re.as_ref().is_some_and(|re| re.is_match(s));
     match s {
-        "" | "~" | "null" | "Null" | "NULL" | "<<" => return true,
+        "" | "~" | "null" | "Null" | "NULL" => return true,
         "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => return true,
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "n" | "N" | "no" | "No" | "NO"
         | "off" | "Off" | "OFF" => return true,

@@ -71,7 +71,12 @@ impl Object for Location {
     }
 
     fn to_text(&self) -> String {
-        self.0.iana_name().unwrap_or("Local").to_owned()
+        match self.0.iana_name() {
+            Some(name) => name.to_owned(),
+            // A fixed offset has no name.
+            None if self.0.to_fixed_offset().is_ok() => String::new(),
+            None => "Local".to_owned(),
+        }
     }
 
     fn as_zone(&self) -> Option<&TimeZone> {
