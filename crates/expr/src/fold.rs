@@ -3,6 +3,7 @@
 //! what reads a `filter` reads its elements directly.
 
 use crate::ast::{Ast, BinaryOp, Id, Node, PredicateCall, PredicateKind, UnaryOp};
+use crate::ops;
 use crate::value::Value;
 
 enum Change {
@@ -74,6 +75,15 @@ fn filter(ast: &Ast, id: Id) -> Option<PredicateCall> {
 fn change(ast: &Ast, node: &Node) -> Option<Change> {
     match node {
         Node::Unary(UnaryOp::Not, a) => truth(ast, *a).map(|b| Change::To(Value::Bool(!b))),
+        Node::Unary(op, a) => match (op, ast.node(*a)) {
+            (UnaryOp::Plus, Node::Constant(number @ Value::Int(_))) => {
+                Some(Change::To(number.clone()))
+            }
+            (UnaryOp::Minus, Node::Constant(Value::Int(i))) => {
+                Some(Change::To(Value::Int(i.wrapping_neg())))
+            }
+            _ => None,
+        },
         Node::Binary(BinaryOp::And, a, b) => match (truth(ast, *a), truth(ast, *b)) {
             (Some(true), _) => Some(Change::As(*b)),
             (_, Some(true)) => Some(Change::As(*a)),
@@ -84,6 +94,10 @@ fn change(ast: &Ast, node: &Node) -> Option<Change> {
             (Some(false), _) => Some(Change::As(*b)),
             (_, Some(false)) => Some(Change::As(*a)),
             (Some(true), _) | (_, Some(true)) => Some(Change::To(Value::Bool(true))),
+            _ => None,
+        },
+        Node::Binary(op, a, b) => match (ast.node(*a), ast.node(*b)) {
+            (Node::Constant(a), Node::Constant(b)) => constant(*op, a, b).map(Change::To),
             _ => None,
         },
         Node::Predicate(call) if call.kind == PredicateKind::Map => {
@@ -104,6 +118,22 @@ fn change(ast: &Ast, node: &Node) -> Option<Change> {
             };
             Some(Change::Call(PredicateCall { kind, ..inner }))
         }
+        _ => None,
+    }
+}
+
+/// What the reference computes before it runs. It shows where the result is a
+/// truth value beside `&&` or `||`: `x && 1 + 1 == 2` is `x`.
+fn constant(op: BinaryOp, a: &Value, b: &Value) -> Option<Value> {
+    match (op, a, b) {
+        (BinaryOp::Equal, Value::Int(_), Value::Int(_))
+        | (BinaryOp::Equal, Value::String(_), Value::String(_))
+        | (BinaryOp::Equal, Value::Bool(_), Value::Bool(_)) => Some(ops::equal(a, b).into()),
+        (BinaryOp::Add, Value::Int(_), Value::Int(_))
+        | (BinaryOp::Add, Value::String(_), Value::String(_)) => ops::add(a, b).ok(),
+        (BinaryOp::Subtract, Value::Int(_), Value::Int(_)) => ops::subtract(a, b).ok(),
+        (BinaryOp::Multiply, Value::Int(_), Value::Int(_)) => ops::multiply(a, b).ok(),
+        (BinaryOp::Modulo, Value::Int(_), Value::Int(_)) => ops::modulo(a, b).ok(),
         _ => None,
     }
 }

@@ -55,6 +55,8 @@ fn values() {
         ("s startsWith 'te' and s endsWith 'xt' and s contains 'ex'", json!(true)),
         ("vars.missing || true", json!(true)),
         ("vars.missing && true", json!(null)),
+        ("vars.missing && 1 + 1 == 2 && 'a' + 'b' == 'ab'", json!(null)),
+        ("vars.missing && not (3 * 2 == 6)", json!(false)),
         ("'vars' in $env", json!(true)),
         ("map(list, {# * #index})", json!([0, 2, 6])),
         ("reduce(list, #acc + #)", json!(6)),

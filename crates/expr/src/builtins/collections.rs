@@ -284,7 +284,11 @@ fn sort(args: &[Value], budget: &mut Budget) -> Outcome {
         }
         None => false,
     };
-    let Value::Array(items) = argument(args, 0) else {
+    let list = argument(args, 0);
+    if matches!(list, Value::NilArray) {
+        return Ok(Value::from(Vec::new()));
+    }
+    let Value::Array(items) = list else {
         // The reference sorts only lists; anything else it takes for none.
         return Ok(Value::NilArray);
     };

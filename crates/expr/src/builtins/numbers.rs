@@ -197,7 +197,7 @@ fn mean(args: &[Value], budget: &mut Budget) -> Outcome {
     if numbers.is_empty() {
         return Ok(Value::Float(0.0));
     }
-    Ok(Value::Float(numbers.iter().sum::<f64>() / numbers.len() as f64))
+    Ok(Value::Float(numbers.iter().fold(0.0, |sum, n| sum + n) / numbers.len() as f64))
 }
 
 fn median(args: &[Value], budget: &mut Budget) -> Outcome {
@@ -216,7 +216,8 @@ fn abs(args: &[Value], _: &mut Budget) -> Outcome {
     match argument(args, 0) {
         Value::Int(i) => Ok(Value::Int(i.wrapping_abs())),
         Value::Uint(u) => Ok(Value::Uint(*u)),
-        Value::Float(f) => Ok(Value::Float(f.abs())),
+        // A negative zero keeps its sign, as in the reference.
+        Value::Float(f) => Ok(Value::Float(if *f < 0.0 { -f } else { *f })),
         other => Err(invalid("abs", other)),
     }
 }
