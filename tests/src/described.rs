@@ -100,3 +100,16 @@ pub fn says(text: &str, all: &[&str]) {
         assert!(text.contains(part), "{part:?} is not said in:\n{text}");
     }
 }
+
+/// Waits for the Event of that reason about an object, as `kubectl describe`
+/// lists it; its message.
+pub async fn event(pipeline: &Pipeline, namespace: &str, name: &str, reason: &str) -> String {
+    use k8s_openapi::api::core::v1::Event;
+    let events: Api<Event> = Api::namespaced(pipeline.client(), namespace);
+    let what = format!("an Event {reason} about {name}");
+    let event = crate::await_that::object(events, &what, |e| {
+        e.reason.as_deref() == Some(reason) && e.involved_object.name.as_deref() == Some(name)
+    })
+    .await;
+    event.message.unwrap_or_default()
+}
