@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use git2::{CertificateCheckStatus, CredentialType, ErrorClass as C, ErrorCode, RemoteCallbacks};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,39 @@ impl fmt::Debug for Hidden {
 enum Login {
     Basic { username: Hidden, password: Hidden },
     SshKey(Hidden),
+}
+
+impl Login {
+    /// Every way in which the secret part may stand in a text, the longest
+    /// first: as it is, percent-encoded as in a URL, and in base64 as it is
+    /// sent. Values too short to be secret are left out.
+    fn spellings(&self) -> Vec<Zeroizing<String>> {
+        let mut all = Vec::new();
+        let mut add = |secret: &str| {
+            if secret.len() > 3 {
+                let encoded: String =
+                    url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+                all.extend([Zeroizing::new(secret.to_owned()), Zeroizing::new(encoded)]);
+            }
+        };
+        match self {
+            Self::SshKey(key) => add(&key.0),
+            Self::Basic { username, password } => {
+                add(&password.0);
+                // A token may stand where the user name belongs.
+                if password.0.is_empty() {
+                    add(&username.0);
+                }
+                let pair = Zeroizing::new(format!("{}:{}", username.0.as_str(), password.0.as_str()));
+                let sent = STANDARD_NO_PAD.encode(pair.as_bytes());
+                if pair.len() > 4 {
+                    all.push(Zeroizing::new(sent));
+                }
+            }
+        }
+        all.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        all
+    }
 }
 
 /// What to present to a server, and where it comes from. Its `Debug` hides
@@ -183,18 +218,8 @@ impl Remote {
     /// What a server or libgit2 said, fit to be shown.
     fn scrub(&self, text: &str) -> String {
         let mut text = text.replace(&self.access.clean, &self.public);
-        if let Some(Auth { login, .. }) = &self.auth {
-            let (Login::Basic { password: secret, .. } | Login::SshKey(secret)) = login;
-            if secret.0.len() > 3 {
-                text = text.replace(secret.0.as_str(), "***");
-            }
-            // A token may stand where the user name belongs.
-            if let Login::Basic { username, password } = login
-                && password.0.is_empty()
-                && username.0.len() > 3
-            {
-                text = text.replace(username.0.as_str(), "***");
-            }
+        for secret in self.auth.iter().flat_map(|auth| auth.login.spellings()) {
+            text = text.replace(secret.as_str(), "***");
         }
         tidy(&text)
     }
@@ -438,5 +463,32 @@ impl Conversation {
             Ok(())
         });
         callbacks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_repeats_of_a_token_is_not_shown() {
+        let remote = |username: &str, password: &str| {
+            let auth = Auth::basic(username, password, "Secret a/b", "uid");
+            let url = "https://your.git/repo.git";
+            Remote::new(url, &UrlRewrites::new(), Some(auth), false).unwrap()
+        };
+        let cases = [
+            ("robot", "p@ss/word", "no p@ss/word", "no ***"),
+            ("robot", "p@ss/word", "no p%40ss%2Fword", "no ***"),
+            // What is sent as Authorization, with and without its padding.
+            ("robot", "p@ss/word", "Basic cm9ib3Q6cEBzcy93b3Jk", "Basic ***"),
+            ("robots", "p@ss/word", "Basic cm9ib3RzOnBAc3Mvd29yZA==", "Basic ***=="),
+            ("robot", "p@ss/word", "robot may not", "robot may not"),
+            ("a-token", "", "a-token may not", "*** may not"),
+            ("a", "b", "a b YTpi", "a b YTpi"),
+        ];
+        for (username, password, said, shown) in cases {
+            assert_eq!(remote(username, password).scrub(said), shown, "{said}");
+        }
     }
 }

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use credentials::Masker;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use credentials::{Masker, Secret};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
@@ -59,19 +61,11 @@ impl Repository {
             }
             Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
         };
-        let text = self.masker().mask(&text);
+        let text = masker(self.session.login.as_ref()).mask(&text);
         let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let line: String = line.split_whitespace().collect::<Vec<_>>().join(" ");
         let line: String = line.chars().take(300).collect();
         if line.is_empty() { line } else { format!(": {line}") }
-    }
-
-    fn masker(&self) -> Masker {
-        let mut masker = Masker::new();
-        if let Some((_, password)) = &self.session.login {
-            masker.add(password);
-        }
-        masker
     }
 
     pub(super) fn lost(&self, ask: &Ask<'_>, error: &reqwest::Error) -> Error {
@@ -173,6 +167,17 @@ impl Repository {
     }
 }
 
+/// Knows a login's password, and the pair as it is sent.
+fn masker(login: Option<&(String, Secret)>) -> Masker {
+    let mut masker = Masker::new();
+    if let Some((username, password)) = login {
+        masker.add(password);
+        let pair = format!("{username}:{}", password.expose());
+        masker.add(&Secret::new(STANDARD_NO_PAD.encode(pair)));
+    }
+    masker
+}
+
 fn method(method: &Method) -> &'static str {
     if *method == Method::HEAD { "HEAD" } else { "GET" }
 }
@@ -189,4 +194,17 @@ pub(super) fn told(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     last.unwrap_or_else(|| "the request failed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_registry_repeats_of_a_password_is_not_shown() {
+        let login = ("robots".to_owned(), Secret::new("p@ss/word"));
+        let said = "p@ss/word p%40ss%2Fword Basic cm9ib3RzOnBAc3Mvd29yZA== robots";
+        assert_eq!(masker(Some(&login)).mask(said), "*** *** Basic ***== robots");
+        assert_eq!(masker(None).mask(said), said);
+    }
 }
