@@ -56,12 +56,15 @@ pub(crate) fn check(ast: &Ast) -> Result<(), Error> {
     }
     let checked = |id: Id| !ast.unchecked.iter().any(|(from, to)| (*from..*to).contains(&id));
     match failures.into_iter().find(|(id, _)| checked(*id)) {
-        Some((id, error)) => {
-            let start = ast.positions.get(id as usize).copied().unwrap_or(0);
-            Err(error.at(Span { start, end: start + 1 }, &ast.source))
-        }
+        Some((id, error)) => Err(at(ast, id, error)),
         None => Ok(()),
     }
+}
+
+/// The error at another node than the one that is checked.
+fn at(ast: &Ast, id: Id, error: Error) -> Error {
+    let start = ast.positions.get(id as usize).copied().unwrap_or(0);
+    error.at(Span { start, end: start + 1 }, &ast.source)
 }
 
 fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
@@ -124,25 +127,27 @@ fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
             };
             binary(*op, text, of(*left), of(*right))?
         }
-        Node::Condition { condition, then, otherwise, .. } => {
-            let condition = of(*condition);
+        Node::Condition { condition: place, then, otherwise, .. } => {
+            let condition = of(*place);
             if !matches!(condition, Type::Bool | Type::Unknown) {
-                return Err(Error::compile(format!(
+                let error = Error::compile(format!(
                     "non-bool expression (type {}) used as condition",
                     condition.name()
-                )));
+                ));
+                return Err(at(ast, *place, error));
             }
             if of(*then) == of(*otherwise) { of(*then) } else { Type::Unknown }
         }
-        Node::Index { object, key, .. } => match (of(*object), of(*key)) {
+        Node::Index { object, key: place, .. } => match (of(*object), of(*place)) {
             (Type::Array, key) if !matches!(key, Type::Int | Type::Unknown) => {
-                return Err(Error::compile(format!(
+                let error = Error::compile(format!(
                     "array elements can only be selected using an integer (got {})",
                     key.name()
-                )));
+                ));
+                return Err(at(ast, *place, error));
             }
             (object @ (Type::Bool | Type::Int | Type::Float | Type::String), _) => {
-                let key = of(*key).name();
+                let key = of(*place).name();
                 return Err(Error::compile(format!("type {}[{key}] is undefined", object.name())));
             }
             _ => Type::Unknown,
@@ -173,11 +178,12 @@ fn type_of(ast: &Ast, types: &[Type], node: &Node) -> Result<Type, Error> {
             }
             let collection = of(call.collection);
             if !matches!(collection, Type::Array | Type::Unknown) {
-                return Err(Error::compile(format!(
+                let error = Error::compile(format!(
                     "builtin {} takes only array (got {})",
                     call.kind.name(),
                     collection.name()
-                )));
+                ));
+                return Err(at(ast, call.collection, error));
             }
             match call.kind {
                 PredicateKind::All
