@@ -1,6 +1,8 @@
 //! What bad input gets: the quick start with one thing wrong. Each test asserts
 //! the text that a user is shown, and that nothing was pushed or lost.
 
+use std::path::{Path, PathBuf};
+
 use api::{Promotion, PromotionPhase, Stage, Warehouse};
 use e2e::controller_process::ControllerProcess;
 use e2e::described::{self, says};
@@ -271,6 +273,7 @@ async fn no_tag_that_is_a_semantic_version() {
             "docker.io",
             "5 tags seen",
             "3 are no semantic version",
+            "another imageSelectionStrategy",
             "2 are versions but not of the form X.Y.Z",
             "strictSemvers: false",
         ],
@@ -365,6 +368,20 @@ async fn a_push_without_a_credential() {
         message(&promotion),
         &["pushing", "authentication", "your.git", "kargo.akuity.io/cred-type: git"],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_whose_credential_is_refused() {
+    let mut pipeline = private("right").await;
+    pipeline.start_controllers(supercargo::wiring::steps());
+    let push = Some(sandbox::git_host::GitService::Push);
+    pipeline.world.git.traffic().fail_next(100, 403, push);
+    apply(&pipeline, &["project.yaml"], &[]).await;
+    pipeline.apply(&secret("git", "https://your.git/repo.git", "right")).await;
+    apply(&pipeline, &FILES, &[]).await;
+    let promotion = fails(&pipeline, "v1.0.0").await;
+    says(message(&promotion), &["pushing", "authentication", "your.git", "Secret develop/login"]);
+    assert!(!message(&promotion).contains("right"), "{}", message(&promotion));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -521,6 +538,34 @@ async fn no_project() {
     goes_on(&pipeline, "v1.0.0").await;
 }
 
+/// A namespace made beforehand, as `kubectl create namespace develop` does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_no_projects() {
+    let pipeline = world("v1.0.0").await;
+    pipeline.apply("{apiVersion: v1, kind: Namespace, metadata: {name: develop}}").await;
+    apply(&pipeline, &FILES, &[]).await;
+    let project: kube::Api<api::Project> = kube::Api::all(pipeline.client());
+    let project = await_that::object(project, "a Project that is not Ready", |p| {
+        let status = p.status.clone().unwrap_or_default();
+        status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False")
+    })
+    .await;
+    let said = condition(&project.status.unwrap_or_default().conditions, "Ready");
+    let command = "kubectl label namespace develop --overwrite kargo.akuity.io/project=true";
+    says(&said, &["namespace already exists and is not labeled", command]);
+    // With that label, pasted as it was given, it is the Project's.
+    pipeline
+        .apply("{apiVersion: v1, kind: Namespace, metadata: {name: develop, labels: {kargo.akuity.io/project: 'true'}}}")
+        .await;
+    let project: kube::Api<api::Project> = kube::Api::all(pipeline.client());
+    await_that::object(project, "a Project that is Ready", |p| {
+        let status = p.status.clone().unwrap_or_default();
+        status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    })
+    .await;
+    goes_on(&pipeline, "v1.0.0").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_auto_promotion_policy() {
     let pipeline = world("v1.0.0").await;
@@ -566,11 +611,29 @@ async fn is_nowhere(pipeline: &Pipeline, process: &ControllerProcess, written: &
         assert!(!tells(&text), "{text}");
     }
     let log = process.log();
-    assert!(log.contains("DEBUG"), "the log is no debug log:\n{log}");
+    assert!(log.contains("TRACE"), "the log does not tell everything:\n{log}");
     let lines: Vec<&str> = log.lines().filter(|l| tells(l)).collect();
     assert!(lines.is_empty(), "the log tells it:\n{}", lines.join("\n"));
+    if written.is_empty() {
+        let files = files_with_the_token(&pipeline.world.dir.join("process"));
+        assert!(files.is_empty(), "on disk: {files:?}");
+    }
     let metrics = process.metrics().await;
     assert!(metrics.contains("# EOF") && !tells(&metrics), "{metrics}");
+}
+
+/// The controllers' files that have the token in them.
+fn files_with_the_token(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the folder is there").flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            found.extend(files_with_the_token(&path));
+        } else if std::fs::read(&path).is_ok_and(|b| tells(&String::from_utf8_lossy(&b))) {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// Whether a text has the token in it.
@@ -581,7 +644,9 @@ fn tells(text: &str) -> bool {
 /// The controllers in a process that logs everything.
 fn process(pipeline: &Pipeline) -> ControllerProcess {
     let binary = env!("CARGO_BIN_EXE_controller-under-test");
-    ControllerProcess::start_logging(binary, pipeline, "debug")
+    // Named in a filter, also the clients' traces are told, which are quieter
+    // where a level alone is given.
+    ControllerProcess::start_logging(binary, pipeline, "trace,hyper_util=trace")
 }
 
 /// The quick start, its repository cloned from this URL.
@@ -653,7 +718,7 @@ async fn a_wrong_password_for_a_registry_is_told_nowhere() {
     let objects = described::all_objects(&pipeline).await;
     assert!(objects.iter().all(|o| !tells(&o.to_string())));
     let log = process.log();
-    assert!(log.contains("DEBUG") && !tells(&log), "{log}");
+    assert!(log.contains("TRACE") && !tells(&log), "{log}");
     assert!(!tells(&process.metrics().await));
 }
 
