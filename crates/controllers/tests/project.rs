@@ -121,6 +121,9 @@ async fn a_namespace_of_somebody_else_is_left_alone() {
         said(conditions, "Ready").starts_with("False/EnsuringNamespaceFailed: Failed to ensure"),
         "{case}"
     );
+    // With what to do about it.
+    let command = "kubectl label namespace p --overwrite kargo.akuity.io/project=true";
+    assert!(said(conditions, "Ready").ends_with(command));
     assert!(said(conditions, "Reconciling").starts_with("True/Syncing"), "{case}");
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     assert!(namespaces.get("p").await.unwrap().metadata.finalizers.is_none(), "{case}");

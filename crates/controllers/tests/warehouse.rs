@@ -300,7 +300,7 @@ async fn what_is_wrong_is_said() {
         (
             "no-version",
             images(json!({})),
-            "False/MissingImageReferences: No references discovered for image repository \"docker.io/owner/app\": 3 tags seen: 2 are no semantic version (for example \"latest\"), 1 are versions but not of the form X.Y.Z (set strictSemvers: false to admit them) (for example \"1.0\")",
+            "False/MissingImageReferences: No references discovered for image repository \"docker.io/owner/app\": 3 tags seen: 2 are no semantic version (another imageSelectionStrategy takes such tags) (for example \"latest\"), 1 are versions but not of the form X.Y.Z (set strictSemvers: false to admit them) (for example \"1.0\")",
         ),
         // warehouses/6.3-4
         (

@@ -79,7 +79,7 @@ pub async fn ensure(client: &Client, project: &str, metrics: &Metrics) -> Result
         Adoption::Foreign => Err(Refusal::Foreign(Error::new(
             ErrorClass::Config,
             format!(
-                "failed to sync Project {project:?} with namespace {project:?}: namespace already exists and is not labeled as a Project namespace"
+                "failed to sync Project {project:?} with namespace {project:?}: namespace already exists and is not labeled as a Project namespace; if it may become this Project's: kubectl label namespace {project} --overwrite {LABEL}=true"
             ),
         ))),
         Adoption::Create => {

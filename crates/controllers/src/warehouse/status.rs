@@ -497,7 +497,7 @@ mod tests {
         }
         let mut report = TagReport { seen: 2, ..TagReport::default() };
         report.drop(sources::image::Reason::NoVersion, "latest");
-        let told = "No references discovered for image repository \"docker.io/o/a\": 2 tags seen: 1 are no semantic version (for example \"latest\")";
+        let told = "No references discovered for image repository \"docker.io/o/a\": 2 tags seen: 1 are no semantic version (another imageSelectionStrategy takes such tags) (for example \"latest\")";
         let artifacts = json!({"images": images});
         let problem = check(artifacts.clone(), Some(&[report])).map(|p| p.2);
         assert_eq!(problem.as_deref(), Some(told));

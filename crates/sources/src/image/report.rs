@@ -27,7 +27,9 @@ impl fmt::Display for Reason {
         match self {
             Self::Ignored => f.write_str("match ignoreTagsRegexes"),
             Self::NotAllowed => f.write_str("match none of allowTagsRegexes"),
-            Self::NoVersion => f.write_str("are no semantic version"),
+            Self::NoVersion => f.write_str(
+                "are no semantic version (another imageSelectionStrategy takes such tags)",
+            ),
             Self::NotStrict => f.write_str(
                 "are versions but not of the form X.Y.Z (set strictSemvers: false to admit them)",
             ),
@@ -69,7 +71,7 @@ impl TagReport {
     }
 }
 
-/// `12 tags seen: 10 are no semantic version (for example "latest"), 2 …`
+/// `12 tags seen: 10 are no semantic version … (for example "latest"), 2 …`
 impl fmt::Display for TagReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.seen {
@@ -98,7 +100,7 @@ mod tests {
         report.drop(Reason::NoVersion, "main");
         assert_eq!(
             report.to_string(),
-            "4 tags seen: 2 are no semantic version (for example \"latest\"), 1 do not meet the constraint \"^2\" (for example \"1.0.0\")"
+            "4 tags seen: 2 are no semantic version (another imageSelectionStrategy takes such tags) (for example \"latest\"), 1 do not meet the constraint \"^2\" (for example \"1.0.0\")"
         );
         assert_eq!(TagReport::default().to_string(), "the repository has no tags");
     }

@@ -73,7 +73,7 @@ fn what_was_dropped_is_told() {
     assert_eq!(
         report.to_string(),
         "6 tags seen: 1 match ignoreTagsRegexes (for example \"1.0.0-debug\"), \
-         2 are no semantic version (for example \"latest\"), \
+         2 are no semantic version (another imageSelectionStrategy takes such tags) (for example \"latest\"), \
          1 are versions but not of the form X.Y.Z (set strictSemvers: false to admit them) (for example \"1.1\"), \
          1 do not meet the constraint \"^1\" (for example \"2.0.0\")"
     );
