@@ -59,7 +59,8 @@ impl Login {
                 if password.0.is_empty() {
                     add(&username.0);
                 }
-                let pair = Zeroizing::new(format!("{}:{}", username.0.as_str(), password.0.as_str()));
+                let pair =
+                    Zeroizing::new(format!("{}:{}", username.0.as_str(), password.0.as_str()));
                 let sent = STANDARD_NO_PAD.encode(pair.as_bytes());
                 if pair.len() > 4 {
                     all.push(Zeroizing::new(sent));
