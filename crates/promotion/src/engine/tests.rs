@@ -51,8 +51,11 @@ fn mock(
     Mock { kind, effect: Effect::Reads, propagates: false, schema: json!({}), body: Box::new(body) }
 }
 
-/// Blocks until cancelled.
-struct Wait;
+/// Says that it began, then blocks until cancelled.
+#[derive(Clone, Default)]
+struct Wait {
+    began: std::sync::Arc<tokio::sync::Notify>,
+}
 
 #[async_trait]
 impl Step for Wait {
@@ -66,6 +69,7 @@ impl Step for Wait {
         json!({})
     }
     async fn run(&self, context: &StepContext, _: &World) -> Result<StepResult, StepError> {
+        self.began.notify_one();
         context.cancel.cancelled().await;
         Err(StepError::new(ErrorClass::Transient, "context canceled"))
     }
@@ -113,7 +117,7 @@ fn registry() -> Registry {
             schema: json!({"type": "object", "required": ["path"]}),
             ..mock("strict", |_| Ok(StepResult::succeeded()))
         })
-        .with(Wait)
+        .with(Wait::default())
 }
 
 pub(super) fn start() -> Timestamp {
@@ -377,9 +381,12 @@ async fn a_cancelled_process_leaves_the_promotion_running() {
     );
     let mut kept = Kept::default();
     let cancel = run.cancel.clone();
-    let engine = engine(registry());
-    let (outcome, ()) =
-        tokio::join!(engine.run(&run, running(), &mut kept), async move { cancel.cancel() });
+    let wait = Wait::default();
+    let engine = engine(registry().with(wait.clone()));
+    let (outcome, ()) = tokio::join!(engine.run(&run, running(), &mut kept), async move {
+        wait.began.notified().await;
+        cancel.cancel();
+    });
     let Outcome::Interrupted(why) = outcome else { panic!("must be interrupted") };
     assert_eq!(why, Interruption::Cancelled);
     assert_eq!(why.to_string(), "execution canceled: context canceled");
