@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test lint crds bench soak
+.PHONY: help demo test lint crds docs bench soak
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ lint: ## formatting and clippy, warnings as errors
 
 crds: ## write crds/*.yaml from the types
 	$(CARGO) run --quiet --locked -p api --example crds
+
+docs: ## write docs/steps/*.md from the step kinds
+	$(CARGO) run --quiet --locked -p supercargo --example step_docs
 
 bench: ## benchmarks, with the figures printed
 	$(CARGO) run --quiet --locked --release -p supercargo -- demo --runs 20

@@ -6,6 +6,7 @@
 //! * [`engine`]: runs the steps and resumes them.
 //! * [`build`], [`inflation`]: a Promotion from a Stage, tasks in place.
 //! * [`functions`]: what expressions may call.
+//! * [`reference`]: the page of a step kind, for users.
 //! * [`step`]: what a step is and what the engine hands to it.
 //! * [`steps`]: one file a step.
 //! * [`workdir`]: the directory a Promotion works in, and paths beneath it.
@@ -20,6 +21,7 @@ pub mod error;
 pub mod functions;
 pub mod git_access;
 pub mod inflation;
+pub mod reference;
 pub mod step;
 pub mod steps;
 pub mod workdir;

@@ -26,6 +26,11 @@ pub enum Command {
     Demo(DemoArgs),
     /// Prints the CustomResourceDefinitions as YAML.
     Crds,
+    /// Prints the JSON Schema of a step kind's config, or those of all kinds.
+    Schema {
+        /// The step kind, for example git-push.
+        step: Option<String>,
+    },
 }
 
 /// Settings of the controllers; each has an environment variable too.

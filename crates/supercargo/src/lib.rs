@@ -7,12 +7,14 @@
 //! * [`controller`]: `supercargo controller`.
 //! * [`sandbox`]: `supercargo sandbox`.
 //! * [`demo`]: `supercargo demo`.
+//! * [`reference`]: the step kinds' pages and schemas.
 //! * [`telemetry`]: logs, metrics, health.
 
 pub mod cli;
 pub mod controller;
 pub mod demo;
 pub mod mapping;
+pub mod reference;
 pub mod sandbox;
 pub mod telemetry;
 pub mod wiring;
@@ -37,6 +39,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match cli.command {
         Command::Crds => print_crds(),
+        Command::Schema { step } => print_schema(step.as_deref()),
         Command::Controller(args) => within_runtime(controller::run(*args)),
         Command::Sandbox(args) => within_runtime(sandbox::run(args)),
         Command::Demo(args) => within_runtime(demo::run(args)),
@@ -65,6 +68,14 @@ fn print_crds() -> Result<(), String> {
             return Ok(());
         }
     }
+    Ok(())
+}
+
+fn print_schema(kind: Option<&str>) -> Result<(), String> {
+    let schema = reference::schema(&wiring::steps(), kind)?;
+    let text = serde_json::to_string_pretty(&schema).map_err(|e| e.to_string())?;
+    // A reader that stopped reading has what it wanted.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
     Ok(())
 }
 

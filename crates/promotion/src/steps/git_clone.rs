@@ -8,7 +8,7 @@
 //! | `checkout[].branch`, `.commit`, `.tag` | | what to check out: one of them, or none for the default branch |
 //! | `checkout[].create` | `false` | makes a branch that does not exist, with one empty commit |
 //! | `checkout[].sparse` | | only these folders, and the files in the folders above them |
-//! | `author.name`, `.email` | the system's | who commits |
+//! | `author.name`, `.email`, `.signingKey` | the system's | who commits; a key is refused until commits can be signed |
 //! | `insecureSkipTLSVerify` | `false` | takes the server's certificate unseen |
 //! | `recurseSubmodules` | `false` | also writes the files of submodules, and of theirs |
 //! | `blobless` | `false` | accepted; clones share a full mirror here, so it changes nothing |

@@ -5,7 +5,7 @@
 //! | `path` | required | a checkout of a `git-clone` step; with a folder in one, only that folder's changes are committed |
 //! | `message` | required | the commit message, verbatim |
 //! | `messageFromSteps` | | in place of `message`: aliases of earlier steps whose messages make it up (for manifests older than Kargo 1.5) |
-//! | `author.name`, `.email` | the clone's | author and committer of this commit |
+//! | `author.name`, `.email`, `.signingKey` | the clone's | author and committer of this commit; a key is refused until commits can be signed |
 //!
 //! `.gitignore` is honoured. The commit's times are the recorded start of the
 //! step, so a step that is replayed makes the very same commit.
