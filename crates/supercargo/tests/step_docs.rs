@@ -60,8 +60,8 @@ impl Step for Rehearsed {
 /// What steps of the examples' surroundings may have left.
 fn anything() -> Map<String, Value> {
     let output = json!({
-        "commit": "0123456789012345678901234567890123456789",
-        "commits": {"./src": "0123456789012345678901234567890123456789"},
+        "commit": COMMIT,
+        "commits": {"./src": COMMIT},
         "commitMessage": "a message", "branch": "kargo/promotion/p", "tag": "v1.0.0",
         "pr": {"id": 42, "url": "https://github.com/example/repo/pull/42"}, "prNumber": 42,
         "image": "example/app:v1", "version": "1.0.0", "oldTag": "v0.9.0", "digest": "sha256:0",
@@ -110,7 +110,13 @@ impl Lookups for NothingThere {
         Ok(None)
     }
     async fn warehouse(&self, _: &str) -> Result<Option<api::Warehouse>, String> {
-        Ok(None)
+        let subscribed = json!({"repoURL": REPOSITORY});
+        let warehouse = serde_json::from_value(json!({
+            "metadata": {"name": "w", "namespace": "project"},
+            "spec": {"subscriptions": [
+                {"image": subscribed}, {"git": subscribed}, {"chart": subscribed}]},
+        }));
+        warehouse.map(Some).map_err(|e| e.to_string())
     }
 }
 
@@ -123,6 +129,9 @@ impl Recorder for Unwritten {
     }
 }
 
+/// Not of digits alone: an expression's text that reads as a number is one.
+const COMMIT: &str = "a123456789012345678901234567890123456789";
+
 const REPOSITORY: &str = "https://github.com/example/repo";
 
 fn run_of(steps: Vec<PromotionStep>, vars: BTreeSet<String>, workdir: PathBuf) -> Run {
@@ -131,7 +140,7 @@ fn run_of(steps: Vec<PromotionStep>, vars: BTreeSet<String>, workdir: PathBuf) -
         "name": "f1234567", "origin": origin,
         "images": [{"repoURL": REPOSITORY, "tag": "v1.0.0", "digest": "sha256:0"}],
         "charts": [{"repoURL": REPOSITORY, "version": "1.0.0"}],
-        "commits": [{"repoURL": REPOSITORY, "id": "0123456789012345678901234567890123456789"}],
+        "commits": [{"repoURL": REPOSITORY, "id": COMMIT}],
     }))
     .unwrap();
     Run {
