@@ -1,0 +1,229 @@
+//! Gitea and Forgejo: REST API v1.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::Forge;
+use crate::error::{ErrorClass, ForgeError, closed, unsupported};
+use crate::http::Api;
+use crate::http::request::Ask;
+use crate::provider::Provider;
+use crate::pull_request::{Merge, NewPullRequest, PullRequest, Search, State};
+
+/// The longest description, in characters; the column takes more.
+const LONGEST_BODY: usize = 65_536;
+
+/// Pages of 50 that a search or the list of labels takes.
+const MAX_PAGES: u32 = 20;
+
+/// What `Do` may be.
+const METHODS: [&str; 6] =
+    ["fast-forward-only", "manually-merged", "merge", "rebase", "rebase-merge", "squash"];
+
+pub(crate) struct Gitea {
+    api: Api,
+    owner: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Pull {
+    number: i64,
+    html_url: String,
+    state: String,
+    #[serde(default)]
+    merged: bool,
+    #[serde(default)]
+    merge_commit_sha: Option<String>,
+    head: Side,
+    base: Side,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    created_at: Option<Timestamp>,
+    #[serde(default)]
+    draft: bool,
+    #[serde(default)]
+    mergeable: bool,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    #[serde(rename = "ref")]
+    branch: String,
+    #[serde(default)]
+    sha: String,
+    #[serde(default)]
+    repo_id: i64,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    id: i64,
+    name: String,
+}
+
+impl Pull {
+    fn state(&self) -> State {
+        match (self.merged, self.state.as_str()) {
+            (true, _) => State::Merged,
+            (false, "open") => State::Open,
+            _ => State::Closed,
+        }
+    }
+}
+
+impl From<Pull> for PullRequest {
+    fn from(pull: Pull) -> Self {
+        Self {
+            state: pull.state(),
+            number: pull.number,
+            url: pull.html_url,
+            merge_commit: pull.merge_commit_sha.filter(|sha| !sha.is_empty()),
+            head_commit: pull.head.sha,
+            head: pull.head.branch,
+            base: pull.base.branch,
+            body: pull.body.unwrap_or_default(),
+            created_at: pull.created_at,
+        }
+    }
+}
+
+impl Gitea {
+    pub(crate) fn new(api: Api, owner: String, name: String) -> Self {
+        Self { api, owner, name }
+    }
+
+    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
+        ["repos", &self.owner, &self.name].into_iter().chain(rest.iter().copied()).collect()
+    }
+
+    async fn pull(&self, number: i64) -> Result<Pull, ForgeError> {
+        let number = number.to_string();
+        self.api.json(&Ask::get(self.path(&["pulls", &number]))).await
+    }
+
+    /// The ids of labels, which Gitea wants in place of names.
+    async fn label_ids(&self, names: &[String]) -> Result<Vec<i64>, ForgeError> {
+        let mut ids: BTreeMap<&str, Option<i64>> =
+            names.iter().map(|name| (name.as_str(), None)).collect();
+        for page in 1..=MAX_PAGES {
+            if ids.values().all(Option::is_some) {
+                break;
+            }
+            let ask = Ask::get(self.path(&["labels"]))
+                .query("page", page.to_string())
+                .query("limit", "50");
+            let answer = self.api.send(&ask).await?;
+            for label in answer.json::<Vec<Label>>()? {
+                if let Some(id) = ids.get_mut(label.name.as_str()) {
+                    id.get_or_insert(label.id);
+                }
+            }
+            if !answer.has_next() {
+                break;
+            }
+        }
+        let missing: Vec<&str> =
+            ids.iter().filter(|(_, id)| id.is_none()).map(|(name, _)| *name).collect();
+        if !missing.is_empty() {
+            return Err(ForgeError::NoSuchLabels {
+                repository: format!("{}/{}", self.owner, self.name),
+                labels: missing.join(", "),
+            });
+        }
+        Ok(ids.into_values().flatten().collect())
+    }
+}
+
+#[async_trait]
+impl Forge for Gitea {
+    fn provider(&self) -> Provider {
+        Provider::Gitea
+    }
+
+    async fn create(&self, new: &NewPullRequest) -> Result<PullRequest, ForgeError> {
+        let mut body = json!({
+            "title": new.short_title(),
+            "body": new.body(LONGEST_BODY),
+            "head": new.head,
+            "base": new.base,
+        });
+        if !new.labels.is_empty() {
+            body["labels"] = self.label_ids(&new.labels).await?.into();
+        }
+        let ask = Ask::new(Method::POST, self.path(&["pulls"])).body(body);
+        match self.api.json::<Pull>(&ask).await {
+            Ok(pull) => Ok(pull.into()),
+            Err(error) if error.code() == Some(409) => Err(ForgeError::AlreadyExists {
+                head: new.head.clone(),
+                base: new.base.clone(),
+                said: error.said().to_owned(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn find(&self, search: &Search) -> Result<Vec<PullRequest>, ForgeError> {
+        let mut found = Vec::new();
+        for page in 1..=MAX_PAGES {
+            let ask = Ask::get(self.path(&["pulls"]))
+                .query("state", if search.all { "all" } else { "open" })
+                .query("sort", "recentupdate")
+                .query("page", page.to_string())
+                .query("limit", "50");
+            let answer = self.api.send(&ask).await?;
+            let pulls: Vec<Pull> = answer.json()?;
+            let own = pulls.into_iter().filter(|p| p.head.repo_id == p.base.repo_id);
+            found.extend(own.map(PullRequest::from).filter(|p| search.fits(p)));
+            if !answer.has_next() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn get(&self, number: i64) -> Result<PullRequest, ForgeError> {
+        self.pull(number).await.map(PullRequest::from)
+    }
+
+    async fn merge(&self, number: i64, method: Option<&str>) -> Result<Merge, ForgeError> {
+        let pull = self.pull(number).await?;
+        match pull.state() {
+            State::Merged => return Ok(Merge::Merged(pull.into())),
+            State::Closed => return Err(closed(number)),
+            State::Open => {}
+        }
+        if pull.draft {
+            return Ok(Merge::not_ready("it is a draft"));
+        }
+        if !pull.mergeable {
+            return Ok(Merge::not_ready(
+                "it cannot be merged: there are conflicts, or they are being looked for",
+            ));
+        }
+        let method = method.filter(|m| !m.is_empty()).unwrap_or("merge");
+        if !METHODS.contains(&method) {
+            return Err(unsupported("method", method, &METHODS));
+        }
+        let number_text = number.to_string();
+        let ask = Ask::new(Method::POST, self.path(&["pulls", &number_text, "merge"]))
+            .body(json!({"Do": method}));
+        match self.api.send(&ask).await {
+            Ok(_) => {}
+            Err(error) if error.class() == ErrorClass::Config => {
+                let said = error.said();
+                return Err(ForgeError::State(format!(
+                    "merge rejected for pull request {number}{said}"
+                )));
+            }
+            Err(error) => return Err(error),
+        }
+        self.pull(number).await.map(|pull| Merge::Merged(pull.into()))
+    }
+}
