@@ -4,11 +4,13 @@
 //! * [`GitHost`]: start, stop, address.
 //! * `repositories`: making repositories and commits, and looking into them.
 //! * `backend`: one HTTP request through `git http-backend`.
+//! * [`pull_requests`]: pull requests, by the API that Gitea has for them.
 //! * [`traffic`]: what was asked, and the knobs that make it go wrong.
 //!
 //! This is the only place in Supercargo that starts `git` (house rule 13).
 
 mod backend;
+pub mod pull_requests;
 mod repositories;
 pub mod traffic;
 
@@ -77,6 +79,9 @@ impl GitHostError {
 pub(crate) struct Shared {
     pub(crate) root: PathBuf,
     pub(crate) traffic: Traffic,
+    /// Its own address.
+    pub(crate) url: String,
+    pub(crate) pull_requests: pull_requests::Store,
     /// Commits of one process are made one after the other.
     pub(crate) writing: tokio::sync::Mutex<()>,
 }
@@ -114,6 +119,8 @@ impl GitHost {
         let shared = Arc::new(Shared {
             root,
             traffic: Traffic::new(options.auth),
+            url: format!("http://{address}"),
+            pull_requests: pull_requests::Store::default(),
             writing: tokio::sync::Mutex::default(),
         });
         let router = Router::new().fallback(answer).with_state(shared.clone());
@@ -162,6 +169,9 @@ async fn answer(
     State(shared): State<Arc<Shared>>,
     request: axum::extract::Request,
 ) -> axum::response::Response {
+    if request.uri().path().starts_with(pull_requests::API) {
+        return pull_requests::answer(shared, request).await;
+    }
     backend::answer(shared, request).await
 }
 

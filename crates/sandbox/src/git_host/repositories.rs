@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 
 use super::backend::git_command;
-use super::{GitHost, GitHostError};
+use super::{GitHost, GitHostError, Shared};
 
 /// The longest output of a `git` command that is read, in bytes.
 const MAX_OUTPUT_BYTES: usize = 256 << 20;
@@ -70,7 +70,7 @@ pub(crate) fn check_name(path: &str) -> Result<(), GitHostError> {
     }
 }
 
-fn check_ref(name: &str) -> Result<(), GitHostError> {
+pub(super) fn check_ref(name: &str) -> Result<(), GitHostError> {
     let bad = name.is_empty()
         || name.starts_with('-')
         || name.contains("..")
@@ -180,6 +180,13 @@ impl GitHost {
     /// # Errors
     /// What `git` says.
     pub async fn id(&self, path: &str, name: &str) -> Result<Option<String>, GitHostError> {
+        self.shared.id(path, name).await
+    }
+}
+
+impl Shared {
+    /// As [`GitHost::id`].
+    pub(super) async fn id(&self, path: &str, name: &str) -> Result<Option<String>, GitHostError> {
         check_ref(name)?;
         let peeled = format!("{name}^{{commit}}");
         match self.git(path, &["rev-parse", "--quiet", "--verify", &peeled], &[]).await {
@@ -188,7 +195,9 @@ impl GitHost {
             Err(error) => Err(error),
         }
     }
+}
 
+impl GitHost {
     /// The commits of a branch, newest first, at most 1,000.
     ///
     /// # Errors
@@ -302,11 +311,23 @@ impl GitHost {
         arguments: &[&str],
         input: &[u8],
     ) -> Result<Vec<u8>, GitHostError> {
+        self.shared.git(path, arguments, input).await
+    }
+}
+
+impl Shared {
+    /// Runs `git` in a repository and returns what it wrote.
+    pub(super) async fn git(
+        &self,
+        path: &str,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Result<Vec<u8>, GitHostError> {
         check_name(path)?;
-        let dir = self.root().join(with_suffix(path));
+        let dir = self.root.join(with_suffix(path));
         let command = arguments.first().copied().unwrap_or_default().to_owned();
         let io = || GitHostError::io(format!("git {command} in {}", dir.display()));
-        let mut child = git_command(self.root())
+        let mut child = git_command(&self.root)
             .args(arguments)
             .current_dir(&dir)
             .env("GIT_DIR", ".")

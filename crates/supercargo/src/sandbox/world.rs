@@ -140,6 +140,8 @@ impl World {
                 replacement: format!("{}/", self.git.url()),
             })
             .collect();
+        // The Git host has pull requests, too.
+        args.forge_instead_of = args.git_instead_of.clone();
         args.data_dir = Some(self.dir.join("data"));
     }
 }
