@@ -115,6 +115,7 @@ impl ControllerProcess {
             .env("KUBECONFIG", pipeline.world.kubeconfig())
             .env("SUPERCARGO_REGISTRY_MIRRORS", mirrors.join(","))
             .env("SUPERCARGO_GIT_INSTEAD_OF", rewrites.join(","))
+            .env("SUPERCARGO_FORGE_INSTEAD_OF", rewrites.join(","))
             .env(
                 "ALLOW_CREDENTIALS_OVER_HTTP",
                 pipeline.args.allow_credentials_over_http.to_string(),

@@ -117,6 +117,13 @@ pub fn normalize_chart(url: &str) -> String {
     image(&sanitise(&address.to_lowercase())).unwrap_or_else(|| address.to_owned())
 }
 
+/// Whether the text is an address with a scheme, as Go reads it: what
+/// `format: uri` asks for in step configs (`steps-git` 2 rule 8).
+/// `git@host:path` is none.
+pub fn is_uri(text: &str) -> bool {
+    !text.contains('\\') && GoUrl::parse(text).is_some_and(|url| !url.scheme.is_empty())
+}
+
 /// Joins with `/` and cleans the result by its text: no doubled slash, no `.`
 /// and `..`, none at the end.
 pub fn join_path(parts: &[&str]) -> String {

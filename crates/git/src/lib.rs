@@ -66,6 +66,7 @@ mod remote;
 mod repository;
 mod settings;
 mod submodule;
+mod tip;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,7 @@ pub use remote::{Auth, Remote};
 pub use repository::{About, At, CheckoutRequest, Identity, Repository};
 pub use settings::ProcessSettings;
 pub use submodule::Submodule;
+pub use tip::Tip;
 
 /// How Git operations are bounded, and where mirrors lie.
 #[derive(Clone, Debug)]

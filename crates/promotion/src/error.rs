@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 /// The class of an error decides about retries, conditions and log level
 /// (house rule 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +43,14 @@ pub struct StepError {
     pub terminal: bool,
     /// Whether the step counts as Failed rather than Errored.
     pub failed: bool,
+    /// What later steps see as `outputs.<alias>` all the same.
+    pub output: Option<Box<Map<String, Value>>>,
 }
 
 impl StepError {
     /// An error that counts against the step's error threshold: Errored.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { message: message.into(), class, terminal: false, failed: false }
+        Self { message: message.into(), class, terminal: false, failed: false, output: None }
     }
 
     /// An error that no further attempt can mend: Errored at once.
@@ -58,6 +62,13 @@ impl StepError {
     /// was not met).
     pub fn failed(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { terminal: true, failed: true, ..Self::new(class, message) }
+    }
+
+    /// The same error with an output.
+    #[must_use]
+    pub fn with_output(mut self, output: Map<String, Value>) -> Self {
+        self.output = Some(Box::new(output));
+        self
     }
 
     /// Text that says the config of step `kind` is wrong

@@ -3,6 +3,7 @@
 //!
 //! * [`argocd`]: Applications, and what their state means.
 //! * [`git_access`]: how steps get at Git.
+//! * [`forge_access`]: how steps get at pull requests.
 //! * [`engine`]: runs the steps and resumes them.
 //! * [`build`], [`inflation`]: a Promotion from a Stage, tasks in place.
 //! * [`functions`]: what expressions may call.
@@ -18,6 +19,7 @@ pub mod argocd;
 pub mod build;
 pub mod engine;
 pub mod error;
+pub mod forge_access;
 pub mod functions;
 pub mod git_access;
 pub mod inflation;

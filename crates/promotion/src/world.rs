@@ -12,6 +12,8 @@ pub struct World {
     pub argocd: Option<Arc<dyn ArgoCd>>,
     /// Git; absent where no step may use it.
     pub git: Option<crate::git_access::GitAccess>,
+    /// Pull requests at Git providers; absent where no step may use them.
+    pub forge: Option<crate::forge_access::ForgeAccess>,
     /// Where credentials are looked up; without it access is anonymous.
     pub credentials: Option<Arc<dyn credentials::CredentialStore>>,
 }

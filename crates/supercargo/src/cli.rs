@@ -85,6 +85,14 @@ pub struct ControllerArgs {
         value_delimiter = ','
     )]
     pub git_instead_of: Vec<GitRewrite>,
+    /// Use this address instead of the beginning of a Git provider's API address: https://git.example.com/=http://mirror/. Repeatable.
+    #[arg(
+        long = "forge-instead-of",
+        value_name = "PREFIX=URL",
+        env = "SUPERCARGO_FORGE_INSTEAD_OF",
+        value_delimiter = ','
+    )]
+    pub forge_instead_of: Vec<GitRewrite>,
     /// How many requests a second a registry gets at most.
     #[arg(long, env = "IMAGE_REGISTRY_RATE_LIMIT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub image_registry_rate_limit: u32,

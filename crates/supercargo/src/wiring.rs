@@ -11,13 +11,17 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use promotion::argocd::ArgoCd;
 use promotion::argocd::cluster::ClusterArgoCd;
 use promotion::engine::Engine;
+use promotion::forge_access::ForgeAccess;
 use promotion::git_access::GitAccess;
 use promotion::step::Registry;
 use promotion::steps::argocd_update::ArgoCdUpdate;
 use promotion::steps::argocd_wait::ArgoCdWait;
 use promotion::steps::git_clone::GitClone;
 use promotion::steps::git_commit::GitCommit;
+use promotion::steps::git_merge_pr::GitMergePr;
+use promotion::steps::git_open_pr::GitOpenPr;
 use promotion::steps::git_push::GitPush;
+use promotion::steps::git_wait_for_pr::GitWaitForPr;
 use promotion::steps::yaml_parse::YamlParse;
 use promotion::steps::yaml_update::YamlUpdate;
 use promotion::world::World;
@@ -31,7 +35,10 @@ pub fn steps() -> Registry {
         .with(ArgoCdWait)
         .with(GitClone)
         .with(GitCommit)
+        .with(GitMergePr)
+        .with(GitOpenPr)
         .with(GitPush::default())
+        .with(GitWaitForPr)
         .with(YamlParse)
         .with(YamlUpdate)
 }
@@ -53,6 +60,17 @@ pub fn settings(args: &ControllerArgs) -> Settings {
 /// Where mirrors and working directories are kept.
 pub fn data_dir(args: &ControllerArgs) -> PathBuf {
     args.data_dir.clone().unwrap_or_else(|| std::env::temp_dir().join("supercargo"))
+}
+
+/// Pull requests at Git providers.
+fn forge_access(args: &ControllerArgs) -> Result<ForgeAccess, String> {
+    let rewrites = args.forge_instead_of.iter().map(|rewrite| forge::AddressRewrite {
+        public: rewrite.prefix.clone(),
+        actual: rewrite.replacement.clone(),
+    });
+    let settings = forge::Settings { rewrites: rewrites.collect(), ..forge::Settings::default() };
+    let forges = forge::HttpForges::new(settings).map_err(|e| e.to_string())?;
+    Ok(ForgeAccess { forges: Arc::new(forges), ui_base_url: args.api_server_base_url.clone() })
 }
 
 /// Everything that the controllers work with. `steps` are the step kinds that
@@ -112,7 +130,12 @@ pub async fn context(
     } else {
         None
     };
-    let world = World { argocd, git: Some(git), credentials: Some(Arc::clone(&credentials)) };
+    let world = World {
+        argocd,
+        git: Some(git),
+        forge: Some(forge_access(args)?),
+        credentials: Some(Arc::clone(&credentials)),
+    };
     let mut warehouse = controllers::warehouse::Parts::new(images, credentials);
     warehouse.min_interval = args.min_warehouse_interval.to_std();
     let functions = controllers::promotion::lookups::functions(

@@ -251,7 +251,10 @@ impl<'a> Pass<'a> {
         (limits, effect, propagates): (Limits, Effect, bool),
     ) -> Progress {
         let attempted = self.fit_to_keep(at.alias, attempted);
-        let output = attempted.as_ref().ok().and_then(|r| r.output.as_ref());
+        let output = match &attempted {
+            Ok(result) => result.output.as_ref(),
+            Err(error) => error.output.as_deref(),
+        };
         outputs::put(&mut self.state, at.alias, output, propagates);
         let now = (self.engine.now)();
         let mut entries = self.status.step_execution_metadata.iter_mut();
@@ -386,11 +389,7 @@ impl<'a> Pass<'a> {
         match attempted {
             Ok(mut result) => {
                 result.message = masked(&result.message);
-                let output = result.output.map(|o| self.secrets.mask_json(&Value::Object(o)));
-                result.output = output.and_then(|o| match o {
-                    Value::Object(output) => Some(output),
-                    _ => None,
-                });
+                result.output = result.output.and_then(|o| self.masked_output(o));
                 if let Some(output) = &result.output {
                     bounds::output(&self.state, alias, output)?;
                 }
@@ -401,8 +400,18 @@ impl<'a> Pass<'a> {
             }
             Err(mut error) => {
                 error.message = masked(&error.message);
+                let output = error.output.take().and_then(|o| self.masked_output(*o));
+                let output = output.filter(|o| bounds::output(&self.state, alias, o).is_ok());
+                error.output = output.map(Box::new);
                 Err(error)
             }
+        }
+    }
+
+    fn masked_output(&self, output: Map<String, Value>) -> Option<Map<String, Value>> {
+        match self.secrets.mask_json(&Value::Object(output)) {
+            Value::Object(output) => Some(output),
+            _ => None,
         }
     }
 

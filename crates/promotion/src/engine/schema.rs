@@ -15,8 +15,27 @@ const MOST: usize = 20;
 pub fn compile(schema: &Value) -> Result<Validator, String> {
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft7)
+        .should_validate_formats(true)
+        .with_format("uri", api::urls::is_uri)
+        .with_format("email", is_address)
         .build(schema)
         .map_err(|e| format!("the step's own config schema is wrong: {e}"))
+}
+
+/// Whether Go's mail package reads the text as one address: `a@b`, or
+/// `Name <a@b>` (`steps-git` 2 rule 8).
+fn is_address(text: &str) -> bool {
+    let address = match text.trim().strip_suffix('>').and_then(|t| t.rsplit_once('<')) {
+        Some((_, address)) => address,
+        None => text.trim(),
+    };
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part.chars().any(|c| c.is_whitespace() || c.is_control() || "<>(),;:".contains(c))
+    };
+    address
+        .rsplit_once('@')
+        .is_some_and(|(local, domain)| plain(local) && !local.contains('@') && plain(domain))
 }
 
 /// What is wrong with `config`, one line a problem, in a steady order; empty
@@ -191,6 +210,37 @@ mod tests {
             let mut got = check(&schema, &config);
             got.sort();
             assert_eq!(got, want, "{config}");
+        }
+    }
+
+    #[test]
+    fn formats_are_those_of_go() {
+        let schema = json!({"type": "object", "properties": {
+            "url": {"type": "string", "format": "uri"},
+            "email": {"type": "string", "format": "email"},
+        }});
+        for (url, fits) in [
+            ("https://github.com/a/b.git", true),
+            ("ssh://git@github.com/a/b.git", true),
+            ("foo:bar", true),
+            ("git@github.com:a/b.git", false),
+            ("github.com/a/b", false),
+            ("https://h\\\\x/a", false),
+            ("", false),
+        ] {
+            let want: &[&str] = if fits { &[] } else { &["url: Does not match format 'uri'"] };
+            assert_eq!(check(&schema, &json!({"url": url})), want, "{url}");
+        }
+        for (email, fits) in [
+            ("a@b", true),
+            ("Name <a@b>", true),
+            ("<a@b>", true),
+            ("", false),
+            ("a", false),
+            ("a b@c", false),
+        ] {
+            let want: &[&str] = if fits { &[] } else { &["email: Does not match format 'email'"] };
+            assert_eq!(check(&schema, &json!({"email": email})), want, "{email}");
         }
     }
 

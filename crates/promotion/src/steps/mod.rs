@@ -7,7 +7,10 @@ pub mod argocd_wait;
 mod commit_url;
 pub mod git_clone;
 pub mod git_commit;
+pub mod git_merge_pr;
+pub mod git_open_pr;
 pub mod git_push;
+pub mod git_wait_for_pr;
 pub mod yaml_parse;
 pub mod yaml_update;
 
