@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::events::{self, EventTask, Events};
 use crate::metrics::Metrics;
+use crate::role::Role;
 use crate::store::{Change, Index, Key, Store};
 use crate::watch;
 
@@ -217,9 +218,14 @@ impl Context {
         self
     }
 
-    /// Starts the watches and the Event task on `tasks` and waits until every
-    /// kind has been listed once, or `shutdown`.
-    pub async fn start(self: &Arc<Self>, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
+    /// Starts the watches that `roles` need and the Event task on `tasks`, and
+    /// waits until each of their kinds has been listed once, or `shutdown`.
+    pub async fn start(
+        self: &Arc<Self>,
+        roles: &[Role],
+        tasks: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
         let task = self.event_task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
             tasks.spawn(task.run(shutdown.clone()));
@@ -227,13 +233,17 @@ impl Context {
         macro_rules! watch {
             ($($store:ident),*) => {{
                 $({
-                    let context = Arc::clone(self);
-                    let shutdown = shutdown.clone();
-                    tasks.spawn(async move {
-                        let (api, kind) = typed(&context.client, &context.stores.$store);
-                        let store = &context.stores.$store;
-                        watch::run(api, &kind, false, store, &context.metrics, shutdown).await;
-                    });
+                    let (api, kind) = typed(&self.client, &self.stores.$store);
+                    if roles.iter().any(|role| role.watches(&kind)) {
+                        let context = Arc::clone(self);
+                        let shutdown = shutdown.clone();
+                        tasks.spawn(async move {
+                            let store = &context.stores.$store;
+                            watch::run(api, &kind, false, store, &context.metrics, shutdown).await;
+                        });
+                    } else {
+                        self.stores.$store.set_unavailable();
+                    }
                 })*
                 tokio::select! {
                     () = shutdown.cancelled() => {}
@@ -241,7 +251,11 @@ impl Context {
                 }
             }};
         }
-        self.watch_applications(tasks, shutdown);
+        if roles.contains(&Role::Controller) {
+            self.watch_applications(tasks, shutdown);
+        } else {
+            self.stores.applications.set_unavailable();
+        }
         watch!(
             projects,
             project_configs,
@@ -366,16 +380,36 @@ impl Stores {
     /// Whether every kind has been listed once: before that nothing can be
     /// decided.
     pub fn are_ready(&self) -> bool {
-        self.projects.is_ready()
-            && self.project_configs.is_ready()
-            && self.cluster_configs.is_ready()
-            && self.warehouses.is_ready()
-            && self.freight.is_ready()
-            && self.stages.is_ready()
-            && self.promotions.is_ready()
-            && self.promotion_tasks.is_ready()
-            && self.cluster_promotion_tasks.is_ready()
-            && self.applications.is_ready()
+        self.waiting_for().is_empty()
+    }
+
+    /// The kinds that have not been listed yet, each with what was in the way
+    /// the last time, if anything was.
+    pub fn waiting_for(&self) -> Vec<String> {
+        let mut waiting = Vec::new();
+        macro_rules! look {
+            ($($store:ident: $kind:literal),*) => {
+                $(if !self.$store.is_ready() {
+                    waiting.push(match self.$store.trouble() {
+                        Some(trouble) => format!("{}: {trouble}", $kind),
+                        None => format!("{}: the first listing", $kind),
+                    });
+                })*
+            };
+        }
+        look!(
+            projects: "Projects",
+            project_configs: "ProjectConfigs",
+            cluster_configs: "ClusterConfigs",
+            warehouses: "Warehouses",
+            freight: "Freight",
+            stages: "Stages",
+            promotions: "Promotions",
+            promotion_tasks: "PromotionTasks",
+            cluster_promotion_tasks: "ClusterPromotionTasks",
+            applications: "Argo CD Applications"
+        );
+        waiting
     }
 
     /// The Promotions of a Stage, by name.

@@ -4,6 +4,8 @@
 //! * [`store`] and [`watch`]: the objects of a kind, kept up to date.
 //! * [`queue`]: which objects are to be looked at, and when.
 //! * [`patch`] and [`events`]: what they write.
+//! * [`role`] and [`leadership`]: which controllers a process runs, and which
+//!   of several replicas acts.
 //!
 //! A controller is a folder with `run(context, shutdown)`: it subscribes to
 //! the stores that wake it, and works on its queue until the process ends.
@@ -15,9 +17,11 @@ pub mod condition;
 pub mod context;
 pub mod error;
 pub mod events;
+pub mod leadership;
 pub mod metrics;
 pub mod patch;
 pub mod queue;
+pub mod role;
 pub mod store;
 pub mod watch;
 
@@ -38,18 +42,115 @@ use tokio_util::sync::CancellationToken;
 
 pub use context::{Context, Settings};
 pub use error::Error;
+use leadership::{Election, Heartbeat};
+pub use role::Role;
 
 /// Starts the watches, then every controller, and returns when `shutdown` was
-/// cancelled and all have ended.
+/// cancelled and all have ended. There is one such process: nothing is elected.
 pub async fn run_all(context: Arc<Context>, shutdown: CancellationToken) {
+    let posts = Role::ALL.map(|role| Post { role, election: None }).into();
+    // Without an election nothing can be lost.
+    let _ = run(context, posts, None, shutdown).await;
+}
+
+/// A role that a process takes, and the Lease that it needs for it.
+pub struct Post {
+    /// The role.
+    pub role: Role,
+    /// Which replica acts; `None` where there is one only.
+    pub election: Option<Election>,
+}
+
+/// A Lease was lost: the process must end, and start again as a standby.
+#[derive(Debug, thiserror::Error)]
+#[error("the Lease {lease} is lost: another replica leads, or the API server did not answer")]
+pub struct LeaseLost {
+    /// The Lease's name.
+    pub lease: String,
+}
+
+/// How long controllers may take to end once they must not act any more.
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
+
+/// Starts the watches that the posts need; then, for each post, waits until
+/// this replica leads and runs its controllers, until `shutdown` was cancelled
+/// and all have ended. The Leases are given back last. `heartbeat` beats while
+/// this replica leads as [`Role::Controller`].
+///
+/// # Errors
+/// A Lease that was lost.
+pub async fn run(
+    context: Arc<Context>,
+    posts: Vec<Post>,
+    heartbeat: Option<Heartbeat>,
+    shutdown: CancellationToken,
+) -> Result<(), LeaseLost> {
+    // Ends everything, also when one post's Lease is lost.
+    let ending = shutdown.child_token();
+    let mut watches = JoinSet::new();
+    let roles: Vec<Role> = posts.iter().map(|post| post.role).collect();
+    context.start(&roles, &mut watches, &ending).await;
+    let mut running = JoinSet::new();
+    let mut heartbeat = heartbeat;
+    for post in posts {
+        let heartbeat = if post.role == Role::Controller { heartbeat.take() } else { None };
+        running.spawn(serve(Arc::clone(&context), post, heartbeat, ending.clone()));
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(lost)) => outcome = outcome.and(Err(lost)),
+            Err(error) => tracing::error!(%error, "a role ended unexpectedly"),
+        }
+        ending.cancel();
+    }
+    while watches.join_next().await.is_some() {}
+    outcome
+}
+
+/// Waits for the post's Lease and runs the role until `shutdown`.
+async fn serve(
+    context: Arc<Context>,
+    post: Post,
+    heartbeat: Option<Heartbeat>,
+    shutdown: CancellationToken,
+) -> Result<(), LeaseLost> {
+    let term = match &post.election {
+        None => None,
+        Some(election) => match election.win(&shutdown).await {
+            Some(term) => Some(term),
+            None => return Ok(()),
+        },
+    };
+    let acting = shutdown.child_token();
     let mut tasks = JoinSet::new();
-    context.start(&mut tasks, &shutdown).await;
-    supervise(&mut tasks, "project", &context, &shutdown, project::run);
-    supervise(&mut tasks, "freight", &context, &shutdown, freight::run);
-    supervise(&mut tasks, "warehouse", &context, &shutdown, warehouse::run);
-    supervise(&mut tasks, "stage", &context, &shutdown, stage::run);
-    supervise(&mut tasks, "promotion", &context, &shutdown, promotion::run);
-    while tasks.join_next().await.is_some() {}
+    post.role.start(&mut tasks, &context, &acting);
+    if let Some(heartbeat) = heartbeat {
+        let acting = acting.clone();
+        tasks.spawn(async move { heartbeat.run(acting).await });
+    }
+    let Some(term) = term else {
+        while tasks.join_next().await.is_some() {}
+        return Ok(());
+    };
+    let all_ended = async {
+        while tasks.join_next().await.is_some() {}
+    };
+    tokio::pin!(all_ended);
+    tokio::select! {
+        () = term.lost().cancelled() => {
+            acting.cancel();
+            let _ = tokio::time::timeout(LAST_MOMENTS, all_ended).await;
+            Err(LeaseLost {
+                lease: post.election.map(|e| e.name().to_owned()).unwrap_or_default(),
+            })
+        }
+        () = &mut all_ended => {
+            term.give_back().await;
+            Ok(())
+        }
+    }
 }
 
 /// Keeps a controller running: one that ends early or panics is started again

@@ -121,6 +121,8 @@ pub struct Store<K> {
     handlers: Mutex<Vec<Handler<K>>>,
     ready: watch::Sender<bool>,
     available: watch::Sender<bool>,
+    /// Why the last listing did not succeed.
+    trouble: Mutex<Option<String>>,
 }
 
 impl<K> Store<K>
@@ -136,6 +138,7 @@ where
             handlers: Mutex::new(Vec::new()),
             ready: watch::Sender::new(false),
             available: watch::Sender::new(true),
+            trouble: Mutex::new(None),
         }
     }
 
@@ -209,6 +212,16 @@ where
         *self.ready.borrow()
     }
 
+    /// Why the last listing did not succeed, if it did not.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes why a listing did not succeed; forgotten with the next that does.
+    pub fn set_trouble(&self, trouble: String) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+    }
+
     /// Whether the API server has the kind. True until the watch found out
     /// otherwise.
     pub fn is_available(&self) -> bool {
@@ -231,6 +244,7 @@ where
     /// from it is gone, unless it is known to have been written later.
     pub fn replace_at(&self, objects: Vec<K>, version: &str) {
         self.take(objects, version.parse().ok());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.available.send_replace(true);
         self.ready.send_replace(true);
     }

@@ -81,11 +81,27 @@ async fn keep<K>(
                 continue;
             }
             Err(error) => {
-                tracing::warn!(kind, error = said(&error), "cannot list; trying again");
+                let trouble = in_the_way(kind, &error);
+                tracing::warn!(kind, error = trouble, "cannot list; trying again");
+                store.set_trouble(trouble);
             }
         }
         metrics.watch_restarted(kind);
         pause(&mut backoff).await;
+    }
+}
+
+/// Why a kind cannot be listed, in words for the one who installed this.
+fn in_the_way(kind: &str, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => format!(
+            "the cluster has no CustomResourceDefinition of {kind}; apply the crds/ of this version"
+        ),
+        kube::Error::Api(status) if status.code == 403 => format!(
+            "{}; bind the roles of the Helm chart to this ServiceAccount",
+            said(error)
+        ),
+        _ => said(error),
     }
 }
 

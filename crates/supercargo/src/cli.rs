@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the controllers against the cluster of KUBECONFIG, or the one it runs in.
     Controller(Box<ControllerArgs>),
+    /// Runs the controllers of Projects alone, beside others that run --with-management=false.
+    ManagementController(Box<ControllerArgs>),
     /// A whole world on this machine: a Kubernetes API, a registry, a Git host and Argo CD.
     Sandbox(SandboxArgs),
     /// Runs the quick start in the sandbox and shows what happens.
@@ -31,6 +33,8 @@ pub enum Command {
         /// The step kind, for example git-push.
         step: Option<String>,
     },
+    /// Prints the version as JSON.
+    Version,
 }
 
 /// Settings of the controllers; each has an environment variable too.
@@ -40,22 +44,43 @@ pub struct ControllerArgs {
     #[arg(long, env = "SHARD_NAME", default_value = "")]
     pub shard_name: String,
     /// Serve objects without a shard as well as those of --shard-name.
-    #[arg(long, env = "IS_DEFAULT_CONTROLLER", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "IS_DEFAULT_CONTROLLER", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub is_default_controller: bool,
+    /// Run the controllers of Projects in this process too.
+    #[arg(long, env = "SUPERCARGO_WITH_MANAGEMENT", default_value = "true", value_parser = go_bool)]
+    pub with_management: bool,
+    /// Of several replicas let one act: the one that holds a Lease in --kargo-namespace.
+    #[arg(long, env = "SUPERCARGO_LEADER_ELECTION", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
+    pub leader_election: bool,
+    /// What this replica is called in the Lease; the machine's name where it is not given.
+    #[arg(long, env = "POD_NAME", value_name = "NAME", default_value = "")]
+    pub replica_name: String,
+    /// The namespace that the controllers run in.
+    #[arg(long, env = "KARGO_NAMESPACE", default_value = "kargo")]
+    pub kargo_namespace: String,
+    /// Seconds for which a heartbeat counts (only with --leader-election).
+    #[arg(long, env = "HEARTBEAT_TTL_SECONDS", default_value = "120", value_parser = heartbeat_ttl)]
+    pub heartbeat_ttl_seconds: u32,
+    /// Give the controllers' ServiceAccounts access to each Project's Secrets.
+    #[arg(long, env = "MANAGE_CONTROLLER_ROLE_BINDINGS", default_value = "true", value_parser = go_bool)]
+    pub manage_controller_role_bindings: bool,
+    /// Passes over objects of one kind at a time.
+    #[command(flatten)]
+    pub workers: WorkerArgs,
     /// Make Argo CD Applications sync and watch their health.
-    #[arg(long, env = "ARGOCD_INTEGRATION_ENABLED", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, env = "ARGOCD_INTEGRATION_ENABLED", default_value = "true", value_parser = go_bool)]
     pub argocd_integration_enabled: bool,
     /// Where Argo CD Applications are, unless a step says otherwise.
     #[arg(long, env = "ARGOCD_NAMESPACE", default_value = "argocd")]
     pub argocd_namespace: String,
     /// Look at Applications in --argocd-namespace only.
-    #[arg(long, env = "ARGOCD_WATCH_ARGOCD_NAMESPACE_ONLY", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "ARGOCD_WATCH_ARGOCD_NAMESPACE_ONLY", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub argocd_watch_argocd_namespace_only: bool,
     /// Where Secrets that every Project may use are.
     #[arg(long, env = "SHARED_RESOURCES_NAMESPACE", default_value = "kargo-shared-resources")]
     pub shared_resources_namespace: String,
     /// Send credentials to http:// addresses too.
-    #[arg(long, env = "ALLOW_CREDENTIALS_OVER_HTTP", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "ALLOW_CREDENTIALS_OVER_HTTP", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub allow_credentials_over_http: bool,
     /// Where Secrets of cluster-level resources are.
     #[arg(long, env = "SYSTEM_RESOURCES_NAMESPACE", default_value = "kargo-system-resources")]
@@ -117,6 +142,80 @@ pub struct ControllerArgs {
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", default_value = "console", ignore_case = true)]
     pub log_format: LogFormat,
+}
+
+/// How many objects of a kind are worked on at a time.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct WorkerArgs {
+    /// Projects at a time.
+    #[arg(long, env = "MAX_CONCURRENT_PROJECT_RECONCILES", default_value_t = 4, value_parser = at_least_one)]
+    pub max_concurrent_projects: usize,
+    /// ProjectConfigs at a time.
+    #[arg(long, env = "MAX_CONCURRENT_PROJECT_CONFIG_RECONCILES", default_value_t = 4, value_parser = at_least_one)]
+    pub max_concurrent_project_configs: usize,
+    /// Warehouses at a time.
+    #[arg(long, env = "MAX_CONCURRENT_WAREHOUSE_RECONCILES", default_value_t = 4, value_parser = at_least_one)]
+    pub max_concurrent_warehouses: usize,
+    /// Stages at a time.
+    #[arg(long, env = "MAX_CONCURRENT_STAGE_RECONCILES", default_value_t = 4, value_parser = at_least_one)]
+    pub max_concurrent_stages: usize,
+    /// Stages without steps at a time.
+    #[arg(long, env = "MAX_CONCURRENT_CONTROL_FLOW_RECONCILES", default_value_t = 4, value_parser = at_least_one)]
+    pub max_concurrent_control_flow_stages: usize,
+    /// Promotions at a time.
+    #[arg(long, env = "MAX_CONCURRENT_PROMOTION_RECONCILES", default_value_t = 4, value_parser = at_least_one)]
+    pub max_concurrent_promotions: usize,
+}
+
+/// A yes or no as Go's `strconv.ParseBool` reads it, and nothing else
+/// (`install` 2.1).
+fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("give true or false".to_owned()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("give a number of 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn heartbeat_ttl(text: &str) -> Result<u32, String> {
+    controllers::leadership::heartbeat::ttl_seconds(Some(text))
+}
+
+/// The command line as the program was called.
+///
+/// # Errors
+/// A text that clap made, with the environment variable that a refused value
+/// may have come from.
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse().map_err(with_variable)
+}
+
+/// `error`, with the environment variable beside the option's name.
+fn with_variable(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let name = option.trim_start_matches('-').split([' ', '=']).next().unwrap_or_default();
+    let command = <Cli as clap::CommandFactory>::command();
+    let variable = command
+        .get_subcommands()
+        .flat_map(|c| c.get_arguments())
+        .find(|a| a.get_long() == Some(name))
+        .and_then(|a| a.get_env())
+        .map(|v| v.to_string_lossy().into_owned());
+    if let Some(variable) = variable {
+        let both = format!("{option} (environment variable {variable})");
+        error.insert(ContextKind::InvalidArg, ContextValue::String(both));
+    }
+    error
 }
 
 /// How log lines look.
@@ -189,6 +288,34 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn yes_and_no_as_go_reads_them() {
+        for (text, value) in
+            [("1", true), ("T", true), ("True", true), ("0", false), ("f", false), ("FALSE", false)]
+        {
+            assert_eq!(go_bool(text), Ok(value), "{text}");
+        }
+        for wrong in ["yes", "tRUE", "", "2"] {
+            assert!(go_bool(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_value_names_its_environment_variable() {
+        for (option, value, variable) in [
+            ("--max-concurrent-stages", "many", "MAX_CONCURRENT_STAGE_RECONCILES"),
+            ("--max-concurrent-promotions", "0", "MAX_CONCURRENT_PROMOTION_RECONCILES"),
+            ("--is-default-controller", "yes", "IS_DEFAULT_CONTROLLER"),
+            ("--heartbeat-ttl-seconds", "0", "HEARTBEAT_TTL_SECONDS"),
+            ("--log-format", "xml", "LOG_FORMAT"),
+        ] {
+            let given = format!("{option}={value}");
+            let error = Cli::try_parse_from(["supercargo", "controller", &given]).unwrap_err();
+            let text = with_variable(error).to_string();
+            assert!(text.contains(variable) && text.contains(option), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! * [`demo`]: `supercargo demo`.
 //! * [`reference`]: the step kinds' pages and schemas.
 //! * [`telemetry`]: logs, metrics, health.
+//! * [`version`]: `supercargo version`.
 
 pub mod cli;
 pub mod controller;
@@ -17,19 +18,22 @@ pub mod mapping;
 pub mod reference;
 pub mod sandbox;
 pub mod telemetry;
+pub mod version;
 pub mod wiring;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use cli::{Cli, Command};
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    run(Cli::parse())
+    match cli::parse() {
+        Ok(cli) => run(cli),
+        Err(error) => error.exit(),
+    }
 }
 
 /// Does what the command line says. Anything that goes wrong is one line on
@@ -41,6 +45,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Crds => print_crds(),
         Command::Schema { step } => print_schema(step.as_deref()),
         Command::Controller(args) => within_runtime(controller::run(*args)),
+        Command::ManagementController(args) => within_runtime(controller::run_management(*args)),
+        Command::Version => print_version(),
         Command::Sandbox(args) => within_runtime(sandbox::run(args)),
         Command::Demo(args) => within_runtime(demo::run(args)),
     };
@@ -76,6 +82,14 @@ fn print_schema(kind: Option<&str>) -> Result<(), String> {
     let text = serde_json::to_string_pretty(&schema).map_err(|e| e.to_string())?;
     // A reader that stopped reading has what it wanted.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+    Ok(())
+}
+
+fn print_version() -> Result<(), String> {
+    let version = serde_json::to_string_pretty(&version::version()).map_err(|e| e.to_string())?;
+    let mut out = std::io::stdout().lock();
+    // Whoever closed the pipe has read enough.
+    let _ = out.write_all(format!("{version}\n").as_bytes());
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -37,16 +36,16 @@ pub fn start_logging(level: &str, format: LogFormat) -> Result<(), String> {
     started.map_err(|e| e.to_string())
 }
 
-/// What the health endpoints answer from.
-#[derive(Clone, Default)]
+/// What `/readyz` answers from: the kinds that are still waited for.
+#[derive(Clone)]
 pub struct Health {
-    ready: Arc<AtomicBool>,
+    waiting_for: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 impl Health {
-    /// Says that the caches are filled.
-    pub fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
+    /// Ready once `waiting_for` names nothing.
+    pub fn new(waiting_for: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
+        Self { waiting_for: Arc::new(waiting_for) }
     }
 }
 
@@ -79,10 +78,12 @@ pub async fn serve(
 }
 
 async fn ready(State(served): State<Arc<Served>>) -> impl IntoResponse {
-    if served.health.ready.load(Ordering::Acquire) {
-        (StatusCode::OK, "ok")
+    let waiting = (served.health.waiting_for)();
+    if waiting.is_empty() {
+        (StatusCode::OK, "ok".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first listing of all kinds")
+        let text = format!("waiting for\n- {}\n", waiting.join("\n- "));
+        (StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use controllers::metrics::Metrics;
+use controllers::context::Workers;
 use controllers::{Context, Settings};
 use credentials::{CredentialStore, KubeCredentials, LookupOptions};
 use prometheus_client::registry::Registry as MetricsRegistry;
@@ -48,11 +49,22 @@ pub fn settings(args: &ControllerArgs) -> Settings {
     Settings {
         shard: args.shard_name.clone(),
         is_default_controller: args.is_default_controller,
+        kargo_namespace: args.kargo_namespace.clone(),
+        manage_controller_role_bindings: args.manage_controller_role_bindings,
         system_resources_namespace: args.system_resources_namespace.clone(),
         argocd_enabled: args.argocd_integration_enabled,
         argocd_namespace: args.argocd_namespace.clone(),
         argocd_namespace_only: args.argocd_watch_argocd_namespace_only,
         api_server_base_url: args.api_server_base_url.clone(),
+        workers: Workers {
+            project: args.workers.max_concurrent_projects,
+            project_config: args.workers.max_concurrent_project_configs,
+            warehouse: args.workers.max_concurrent_warehouses,
+            freight: args.workers.max_concurrent_warehouses,
+            stage: args.workers.max_concurrent_stages,
+            control_flow: args.workers.max_concurrent_control_flow_stages,
+            promotion: args.workers.max_concurrent_promotions,
+        },
         ..Settings::default()
     }
 }
