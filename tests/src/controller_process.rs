@@ -38,6 +38,20 @@ impl ControllerProcess {
         Self::spawn(Self::command(binary, pipeline, death), None)
     }
 
+    /// As [`ControllerProcess::start`], as one of several replicas of which one
+    /// acts, with a disk of its own.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn replica(binary: &str, pipeline: &Pipeline, name: &str, death: Option<Death>) -> Self {
+        let mut command = Self::command(binary, pipeline, death);
+        command
+            .env("SUPERCARGO_LEADER_ELECTION", "true")
+            .env("POD_NAME", name)
+            .env("SUPERCARGO_DATA_DIR", pipeline.world.dir.join(name));
+        Self::spawn(command, None)
+    }
+
     /// As [`ControllerProcess::start`], with a log of that level which
     /// [`ControllerProcess::log`] reads, and with metrics.
     ///
@@ -142,6 +156,20 @@ impl ControllerProcess {
     pub fn kill(mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process ends");
+    }
+
+    /// Asks it to end with SIGTERM and waits until it has; whether it ended well.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn terminate(mut self) -> bool {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "the signal is sent");
+        let status = crate::await_that::answer("the controllers' end", || {
+            std::future::ready(self.child.try_wait().expect("the process can be waited for"))
+        })
+        .await;
+        status.success()
     }
 
     /// Waits until it died by the death it was told to die; returns the signal.

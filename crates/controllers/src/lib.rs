@@ -134,9 +134,7 @@ async fn serve(
         while tasks.join_next().await.is_some() {}
         return Ok(());
     };
-    let all_ended = async {
-        while tasks.join_next().await.is_some() {}
-    };
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
     tokio::pin!(all_ended);
     tokio::select! {
         () = term.lost().cancelled() => {

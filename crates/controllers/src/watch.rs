@@ -97,10 +97,9 @@ fn in_the_way(kind: &str, error: &kube::Error) -> String {
         kube::Error::Api(status) if status.code == 404 => format!(
             "the cluster has no CustomResourceDefinition of {kind}; apply the crds/ of this version"
         ),
-        kube::Error::Api(status) if status.code == 403 => format!(
-            "{}; bind the roles of the Helm chart to this ServiceAccount",
-            said(error)
-        ),
+        kube::Error::Api(status) if status.code == 403 => {
+            format!("{}; bind the roles of the Helm chart to this ServiceAccount", said(error))
+        }
         _ => said(error),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use controllers::leadership::heartbeat::{LABEL, Heartbeat};
+use controllers::leadership::heartbeat::{Heartbeat, LABEL};
 use controllers::leadership::{Election, Term, Terms};
 use http::Request;
 use k8s_openapi::api::coordination::v1::Lease;

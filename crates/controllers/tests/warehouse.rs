@@ -87,7 +87,7 @@ impl Bench {
         context.stores.freight.subscribe(move |_| notify.notify_waiters());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        context.start(&mut tasks, &stop).await;
+        context.start(&controllers::Role::ALL, &mut tasks, &stop).await;
         let controller = run(&context, &stop);
         Self { api, client, registry, context, changed, stop, tasks, controller }
     }

@@ -136,6 +136,9 @@ pub struct ControllerArgs {
     /// Serve /metrics, /healthz and /readyz here, for example 0.0.0.0:8080.
     #[arg(long, env = "SUPERCARGO_HTTP_ADDRESS", value_name = "ADDRESS")]
     pub http_address: Option<std::net::SocketAddr>,
+    /// Serve the same here too: `:9090`, an address with its port, or 0 for nowhere.
+    #[arg(long, env = "METRICS_BIND_ADDRESS", value_name = "ADDRESS", default_value = "0", value_parser = bind_address)]
+    pub metrics_bind_address: BindAddress,
     /// How much to log: error, warn, info, debug, or a filter.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -175,6 +178,22 @@ fn go_bool(text: &str) -> Result<bool, String> {
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
         _ => Err("give true or false".to_owned()),
     }
+}
+
+/// Where to listen, if anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindAddress(pub Option<std::net::SocketAddr>);
+
+/// An address as Go's listeners take it: a port with a colon before it listens
+/// everywhere. `0` and nothing stand for nowhere.
+fn bind_address(text: &str) -> Result<BindAddress, String> {
+    let text = text.trim();
+    if text.is_empty() || text == "0" {
+        return Ok(BindAddress(None));
+    }
+    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let address = whole.parse().map_err(|_| "give :PORT, ADDRESS:PORT or 0".to_owned())?;
+    Ok(BindAddress(Some(address)))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -300,6 +319,21 @@ mod tests {
         for wrong in ["yes", "tRUE", "", "2"] {
             assert!(go_bool(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn addresses_as_go_takes_them() {
+        for (text, address) in [
+            ("0", None),
+            ("", None),
+            (":9090", Some("0.0.0.0:9090")),
+            ("127.0.0.1:80", Some("127.0.0.1:80")),
+            ("[::1]:80", Some("[::1]:80")),
+        ] {
+            let wanted = BindAddress(address.map(|a| a.parse().unwrap()));
+            assert_eq!(bind_address(text), Ok(wanted), "{text}");
+        }
+        assert!(bind_address("9090").is_err());
     }
 
     #[test]

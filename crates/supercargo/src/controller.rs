@@ -32,7 +32,9 @@ pub async fn run(args: ControllerArgs) -> Result<(), String> {
 /// # Errors
 /// As [`run`].
 pub async fn run_management(args: ControllerArgs) -> Result<(), String> {
-    run_roles(&[Role::Management], args, wiring::steps()).await
+    telemetry::start_logging(&args.log_level, args.log_format)?;
+    let (client, shutdown) = (cluster().await?, crate::shutdown_signal()?);
+    serve_roles(client, &[Role::Management], &args, wiring::steps(), shutdown).await
 }
 
 /// As [`run`], with these step kinds.
@@ -40,24 +42,33 @@ pub async fn run_management(args: ControllerArgs) -> Result<(), String> {
 /// # Errors
 /// As [`run`].
 pub async fn run_with(args: ControllerArgs, steps: Registry) -> Result<(), String> {
-    let roles: &[Role] = if args.with_management { &Role::ALL } else { &[Role::Controller] };
-    run_roles(roles, args, steps).await
-}
-
-async fn run_roles(roles: &[Role], args: ControllerArgs, steps: Registry) -> Result<(), String> {
     telemetry::start_logging(&args.log_level, args.log_format)?;
-    let client = kube::Client::try_default().await.map_err(|e| {
-        format!("no cluster: {e}; set KUBECONFIG, or run this in a pod with a ServiceAccount")
-    })?;
-    let shutdown = crate::shutdown_signal()?;
-    serve(client, roles, &args, steps, shutdown).await
+    let (client, shutdown) = (cluster().await?, crate::shutdown_signal()?);
+    serve(client, &args, steps, shutdown).await
 }
 
-/// Runs the controllers of `roles` on `client` until `shutdown`.
+async fn cluster() -> Result<kube::Client, String> {
+    kube::Client::try_default().await.map_err(|e| {
+        format!("no cluster: {e}; set KUBECONFIG, or run this in a pod with a ServiceAccount")
+    })
+}
+
+/// Runs the controllers on `client` until `shutdown`.
 ///
 /// # Errors
 /// Where a setting cannot be used, or the Lease was lost.
 pub async fn serve(
+    client: kube::Client,
+    args: &ControllerArgs,
+    steps: Registry,
+    shutdown: CancellationToken,
+) -> Result<(), String> {
+    let roles: &[Role] = if args.with_management { &Role::ALL } else { &[Role::Controller] };
+    serve_roles(client, roles, args, steps, shutdown).await
+}
+
+/// Runs the controllers of `roles` on `client` until `shutdown`.
+async fn serve_roles(
     client: kube::Client,
     roles: &[Role],
     args: &ControllerArgs,
@@ -67,12 +78,13 @@ pub async fn serve(
     let mut metrics = MetricsRegistry::default();
     let (posts, heartbeat) = posts(&client, roles, args);
     let context = wiring::context(client, args, steps, &mut metrics).await?;
-    if let Some(address) = args.http_address {
+    let metrics = Arc::new(metrics);
+    for address in args.http_address.into_iter().chain(args.metrics_bind_address.0) {
         let health = {
             let context = Arc::clone(&context);
             Health::new(move || context.stores.waiting_for())
         };
-        let shutdown = shutdown.clone();
+        let (metrics, shutdown) = (Arc::clone(&metrics), shutdown.clone());
         let listening = telemetry::serve(address, health, move || text(&metrics), shutdown);
         tokio::spawn(async move {
             if let Err(error) = listening.await {

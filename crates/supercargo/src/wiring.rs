@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use controllers::metrics::Metrics;
 use controllers::context::Workers;
+use controllers::metrics::Metrics;
 use controllers::{Context, Settings};
 use credentials::{CredentialStore, KubeCredentials, LookupOptions};
 use prometheus_client::registry::Registry as MetricsRegistry;

@@ -228,7 +228,7 @@ impl Election {
                         tracing::warn!(lease = self.name, error, "cannot renew the Lease");
                         tokio::select! {
                             () = stop.cancelled() => return Kept::Stopped(lease),
-                            () = sleep(self.terms.retry.min(left)) => {}
+                            () = sleep((self.terms.retry / 4).min(left)) => {}
                         }
                     }
                     Err(_) => return Kept::Lost,

@@ -41,7 +41,7 @@ impl Default for Terms {
             duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(8),
             retry: Duration::from_secs(2),
-            call_timeout: Duration::from_secs(4),
+            call_timeout: Duration::from_secs(3),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Cluster {
         notify!(projects, project_configs, warehouses, freight, stages, promotions, applications);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        context.start(&mut tasks, &stop).await;
+        context.start(&controllers::Role::ALL, &mut tasks, &stop).await;
         assert!(context.stores.are_ready());
         Self { api: server, client, context, changed, stop, tasks }
     }

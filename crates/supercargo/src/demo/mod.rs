@@ -111,7 +111,7 @@ impl Running {
         let shutdown = CancellationToken::new();
         let controllers = tokio::spawn({
             let (client, shutdown) = (world.api.client(), shutdown.clone());
-            async move { controller::serve(client, &controllers::Role::ALL, &args, steps, shutdown).await }
+            async move { controller::serve(client, &args, steps, shutdown).await }
         });
         for applied in quickstart::apply(&world.api.client(), with_task).await? {
             show.line(&format!("applied   {applied}"));

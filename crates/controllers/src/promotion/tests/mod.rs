@@ -201,7 +201,7 @@ impl Rig {
         stop.cancel();
         // A context that is told to end at once creates the Events that wait.
         let mut tasks = tokio::task::JoinSet::new();
-        self.context.start(&mut tasks, &stop).await;
+        self.context.start(&crate::Role::ALL, &mut tasks, &stop).await;
         while tasks.join_next().await.is_some() {}
         self.api.events()
     }
