@@ -50,6 +50,7 @@ pub use function::{Function, FunctionBody, FunctionError};
 pub use list::List;
 pub use lookup::{LookupCache, LookupKey};
 pub use object::{Field, Object, Record};
+pub use pattern::compile as compile_regex;
 pub use program::{Program, eval};
 pub use secrets::{MASK, Secrets};
 pub use table::Table;

@@ -19,11 +19,19 @@ pub(crate) fn matches(text: &Value, pattern: &Value) -> Outcome {
     }))
 }
 
-/// A pattern in Go's syntax, from the cache when it was used lately.
+/// A regular expression in Go's syntax (RE2), from the cache when it was used
+/// lately.
 ///
 /// # Errors
 /// `error parsing regexp: …`
-pub(crate) fn compile(pattern: &str) -> Result<regex::Regex, Error> {
+///
+/// ```
+/// assert!(expr::compile_regex(r"^v\d+$").unwrap().is_match("v12"));
+/// // Classes are ASCII, as in Go, and there is no look-around.
+/// assert!(!expr::compile_regex(r"\d").unwrap().is_match("\u{663}"));
+/// assert!(expr::compile_regex("(?=a)").is_err());
+/// ```
+pub fn compile(pattern: &str) -> Result<regex::Regex, Error> {
     static CACHE: std::sync::LazyLock<crate::cache::Cache<regex::Regex>> =
         std::sync::LazyLock::new(crate::cache::Cache::default);
     CACHE.get(pattern, |pattern| {

@@ -214,6 +214,17 @@ impl GitError {
         }
     }
 
+    /// The same, with the words for what was being done where it took too long
+    /// or was cancelled.
+    pub(crate) fn with_doing(self, doing: &str) -> Self {
+        let doing = doing.to_owned();
+        match self {
+            Self::Timeout { limit, .. } => Self::Timeout { doing, limit },
+            Self::Cancelled { .. } => Self::Cancelled { doing },
+            other => other,
+        }
+    }
+
     /// An error of libgit2 that has nothing to do with a server.
     pub(crate) fn local(doing: &str) -> impl Fn(git2::Error) -> Self + '_ {
         move |error| Self::Internal { doing: doing.to_owned(), message: tidy(error.message()) }

@@ -59,14 +59,19 @@
 mod address;
 mod checkout;
 mod error;
+mod eviction;
+mod fetch;
+mod history;
 mod integrate;
 mod mirror;
 mod push;
 mod remote;
 mod repository;
 mod settings;
+mod snapshot;
 mod submodule;
 mod tip;
+mod touched;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -78,12 +83,15 @@ use tokio_util::sync::CancellationToken;
 pub use address::UrlRewrites;
 pub use checkout::{Checkout, CommitRequest};
 pub use error::{ErrorClass, GitError};
+pub use git2::Oid;
+pub use history::{Commit, Reader, Tag};
 pub use integrate::IntegrationPolicy;
-pub use mirror::{Freshness, ListedRef, Snapshot};
+pub use mirror::Look;
 pub use push::{PushRequest, Pushed};
 pub use remote::{Auth, Remote};
 pub use repository::{About, At, CheckoutRequest, Identity, Repository};
 pub use settings::ProcessSettings;
+pub use snapshot::{Freshness, ListedRef, Listing, Need, Snapshot};
 pub use submodule::Submodule;
 pub use tip::Tip;
 
@@ -103,6 +111,14 @@ pub struct GitOptions {
     pub max_concurrent: usize,
     /// How many mirrors are kept.
     pub max_mirrors: usize,
+    /// How large all mirrors may be together, in bytes. What was not used for
+    /// longest goes first; mirrors that clones take objects from stay.
+    pub max_mirror_bytes: u64,
+    /// How much is remembered of commits and of the paths that they touch, in
+    /// bytes, for all mirrors together.
+    pub max_history_bytes: usize,
+    /// How many walks through history run at once.
+    pub max_walks: usize,
     /// How much one fetch may bring, in bytes.
     pub max_fetch_bytes: u64,
 }
@@ -117,6 +133,9 @@ impl GitOptions {
             operation_timeout: Duration::from_secs(600),
             max_concurrent: 16,
             max_mirrors: 256,
+            max_mirror_bytes: 32 << 30,
+            max_history_bytes: 32 << 20,
+            max_walks: std::thread::available_parallelism().map_or(2, usize::from),
             max_fetch_bytes: 8 << 30,
         }
     }
@@ -130,6 +149,7 @@ pub struct Git {
     options: GitOptions,
     mirrors: mirror::Mirrors,
     turns: Arc<tokio::sync::Semaphore>,
+    walks: Arc<tokio::sync::Semaphore>,
     branches: Mutex<HashMap<(String, String), Weak<BranchLock>>>,
 }
 
@@ -142,9 +162,11 @@ impl Git {
     pub fn open(options: GitOptions) -> Result<Self, GitError> {
         settings::apply_once(&options.process)
             .map_err(|e| GitError::Config(format!("git settings cannot be applied: {e}")))?;
-        let mirrors = mirror::Mirrors::open(&options.cache_dir, options.max_mirrors)?;
+        let limits = mirror::Limits { count: options.max_mirrors, bytes: options.max_mirror_bytes };
+        let mirrors = mirror::Mirrors::open(&options.cache_dir, limits)?;
         let turns = Arc::new(tokio::sync::Semaphore::new(options.max_concurrent.max(1)));
-        Ok(Self { options, mirrors, turns, branches: Mutex::default() })
+        let walks = Arc::new(tokio::sync::Semaphore::new(options.max_walks.max(1)));
+        Ok(Self { options, mirrors, turns, walks, branches: Mutex::default() })
     }
 
     /// The repository at `url`, with this Git's URL rewriting.
@@ -183,8 +205,8 @@ impl Git {
         }
     }
 
-    /// What the repository looks like, with its objects in a mirror on disk.
-    /// Concurrent callers share one fetch.
+    /// What the repository looks like, with all its objects in a mirror on
+    /// disk. Concurrent callers share one fetch.
     ///
     /// # Errors
     /// Authentication, not found, network.
@@ -194,8 +216,74 @@ impl Git {
         freshness: Freshness,
         cancel: &CancellationToken,
     ) -> Result<Snapshot, GitError> {
-        let bounds = || self.bounds(cancel);
-        self.mirrors.snapshot(remote, freshness, &self.turns, cancel, bounds).await
+        let everything = |_: &Listing| Need::Everything;
+        let look = self.look(remote, freshness, everything, cancel).await?;
+        look.snapshot.ok_or_else(|| GitError::Internal {
+            doing: "fetching".to_owned(),
+            message: "the mirror has no objects".to_owned(),
+        })
+    }
+
+    /// Lists a repository's references and fetches the objects that `need`
+    /// says are needed of what was listed, on the same connection. Concurrent
+    /// callers share one listing and one fetch.
+    ///
+    /// # Errors
+    /// Authentication, not found, network.
+    pub async fn look(
+        &self,
+        remote: &Remote,
+        freshness: Freshness,
+        need: impl Fn(&Listing) -> Need + Send + 'static,
+        cancel: &CancellationToken,
+    ) -> Result<Look, GitError> {
+        let bounds = self.bounds(cancel);
+        self.mirrors.look(remote, freshness, need, &self.turns, bounds).await
+    }
+
+    /// Reads commits and tags of a snapshot, on the blocking pool. What was
+    /// read of a commit before is remembered.
+    ///
+    /// A mirror whose objects cannot be read is made anew at the next look.
+    ///
+    /// # Errors
+    /// What `work` returns; that the walk was cancelled or took too long.
+    pub async fn read<T, E>(
+        &self,
+        snapshot: &Snapshot,
+        cancel: &CancellationToken,
+        work: impl FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<GitError> + Send + 'static,
+    {
+        let doing = format!("reading the history of repo {}", snapshot.listing.url);
+        let cancelled = || E::from(GitError::Cancelled { doing: doing.clone() });
+        let walk = tokio::select! {
+            walk = self.walks.clone().acquire_owned() => walk.map_err(|e| {
+                E::from(GitError::Internal { doing: doing.clone(), message: e.to_string() })
+            })?,
+            () = cancel.cancelled() => return Err(cancelled()),
+        };
+        self.mirrors.forget_histories(snapshot, self.options.max_history_bytes);
+        let (bounds, snapshot) = (self.bounds(cancel), snapshot.clone());
+        let max_bytes = self.options.max_history_bytes;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _walk = walk;
+            let reader = Reader::open(&snapshot, bounds, max_bytes)?;
+            work(&reader)
+        });
+        match reading.await {
+            Ok(done) => done,
+            Err(error) => Err(GitError::Internal { doing, message: error.to_string() }.into()),
+        }
+    }
+
+    /// Has a mirror made anew at the next look: for a snapshot whose objects
+    /// cannot be read.
+    pub fn mark_broken(&self, snapshot: &Snapshot) {
+        snapshot.mirror.mark_broken();
     }
 
     /// Makes a clone at `dir` from a snapshot.

@@ -3,121 +3,42 @@
 //!
 //! A mirror holds objects. What it *shows* is a [`Snapshot`]: the references
 //! as the server listed them to the credentials at hand. Mirrors are
-//! disposable: one that is broken or too many is thrown away, unless a clone
-//! on disk still takes its objects from it (a pin).
+//! disposable: one that is broken is made anew, and of too many or too large
+//! ones those go that were not used for longest, unless a clone on disk still
+//! takes its objects from them (a pin).
+//!
+//! * `snapshot`: what is handed out.
+//! * `fetch`: one conversation with a server.
+//! * `eviction`: what is kept, and what goes.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use git2::{Direction, Oid, ProxyOptions};
-use sha2::{Digest, Sha256};
-use tokio_util::sync::CancellationToken;
+use crate::error::GitError;
+use crate::eviction::{self, Kept};
+use crate::fetch::{self, Before, Has};
+use crate::history::History;
+use crate::remote::{Bounds, Remote};
+use crate::snapshot::{Freshness, Listing, Need};
 
-use crate::error::{GitError, existing};
-use crate::remote::{Bounds, Conversation, Remote};
+pub(crate) use crate::eviction::remove_leftovers;
+pub(crate) use crate::fetch::{open_or_init, proxy};
+pub(crate) use crate::snapshot::Snapshot;
 
-/// How many references of a repository are looked at.
-const MAX_REFERENCES: usize = 500_000;
-
-/// How fresh a snapshot has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// Listed after the call was made.
-    Now,
-    /// Listed no longer ago than this.
-    Within(Duration),
-}
-
-/// A branch or tag as a server listed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedRef {
-    /// The full name, `refs/heads/…` or `refs/tags/…`.
-    pub name: String,
-    /// What it names: a commit, or an annotated tag's object.
-    pub id: Oid,
-}
-
-/// What a repository looked like when its references were listed. While it
-/// lives, the mirror that has its objects is kept.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    mirror: Arc<Mirror>,
-    url: String,
-    references: Arc<Vec<ListedRef>>,
-    default_branch: Option<String>,
-}
-
-impl Snapshot {
-    /// Its branches and tags.
-    pub fn references(&self) -> &[ListedRef] {
-        &self.references
-    }
-
-    /// The branch that the server's `HEAD` names, if there is one.
-    pub fn default_branch(&self) -> Option<&str> {
-        self.default_branch.as_deref()
-    }
-
-    /// The tip of a branch.
-    ///
-    /// # Errors
-    /// [`GitError::BranchNotFound`] with the branches that there are.
-    pub fn branch(&self, branch: &str) -> Result<Oid, GitError> {
-        self.find(&format!("refs/heads/{branch}")).ok_or_else(|| GitError::BranchNotFound {
-            branch: branch.to_owned(),
-            url: self.url.clone(),
-            existing: existing("branches", self.names("refs/heads/")),
-        })
-    }
-
-    /// What a tag names.
-    ///
-    /// # Errors
-    /// [`GitError::TagNotFound`] with the tags that there are.
-    pub fn tag(&self, tag: &str) -> Result<Oid, GitError> {
-        self.find(&format!("refs/tags/{tag}")).ok_or_else(|| GitError::TagNotFound {
-            tag: tag.to_owned(),
-            url: self.url.clone(),
-            existing: existing("tags", self.names("refs/tags/")),
-        })
-    }
-
-    fn find(&self, name: &str) -> Option<Oid> {
-        self.references.iter().find(|r| r.name == name).map(|r| r.id)
-    }
-
-    fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.references.iter().filter_map(move |r| r.name.strip_prefix(prefix))
-    }
-
-    /// Where the mirror's objects lie.
-    pub(crate) fn objects_dir(&self) -> PathBuf {
-        self.mirror.dir.join("objects")
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.mirror.dir
-    }
-
-    /// Keeps the mirror for as long as the directory `user` exists.
-    pub(crate) fn pin(&self, user: &Path) -> Result<(), GitError> {
-        let pins = self.mirror.dir.join("pins");
-        let name = hex::encode(Sha256::digest(user.as_os_str().as_encoded_bytes()));
-        fs::create_dir_all(&pins)
-            .and_then(|()| fs::write(pins.join(name), user.as_os_str().as_encoded_bytes()))
-            .map_err(GitError::io("pinning a mirror"))
-    }
-}
+/// How much later than its deadline a fetch is left to itself: its own
+/// callbacks say better what happened.
+const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Listed {
     started: Instant,
     fingerprint: String,
-    snapshot_references: Arc<Vec<ListedRef>>,
-    default_branch: Option<String>,
+    listing: Listing,
+    has: Has,
 }
 
 /// One mirror. Its state is locked for the time of a fetch.
@@ -125,19 +46,65 @@ struct Listed {
 pub(crate) struct Mirror {
     dir: PathBuf,
     last: Arc<tokio::sync::Mutex<Option<Listed>>>,
+    broken: AtomicBool,
+    history: History,
+}
+
+impl Mirror {
+    fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            last: Arc::default(),
+            broken: AtomicBool::new(false),
+            history: History::default(),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What is known of its commits.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Has it made anew before anything else is taken from it.
+    pub(crate) fn mark_broken(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+}
+
+/// How many mirrors there may be, and how large.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) count: usize,
+    /// In bytes, all mirrors together.
+    pub(crate) bytes: u64,
 }
 
 /// The mirrors of one directory, which no other process may use.
 #[derive(Debug)]
 pub(crate) struct Mirrors {
     dir: PathBuf,
-    max: usize,
+    limits: Limits,
     known: Mutex<HashMap<String, Arc<Mirror>>>,
+    sizes: Mutex<HashMap<String, u64>>,
     _lock: File,
 }
 
+/// What a look at a repository found: its references, and its objects where
+/// they were needed.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The references.
+    pub listing: Listing,
+    /// The objects, unless the answer was [`Need::Nothing`].
+    pub snapshot: Option<Snapshot>,
+}
+
 impl Mirrors {
-    pub(crate) fn open(dir: &Path, max: usize) -> Result<Self, GitError> {
+    pub(crate) fn open(dir: &Path, limits: Limits) -> Result<Self, GitError> {
         fs::create_dir_all(dir).map_err(GitError::io(format!("directory {}", dir.display())))?;
         let dir =
             dir.canonicalize().map_err(GitError::io(format!("directory {}", dir.display())))?;
@@ -149,7 +116,14 @@ impl Mirrors {
                 dir.display()
             ))
         })?;
-        Ok(Self { dir, max: max.max(1), known: Mutex::default(), _lock: lock })
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            // A mirror that was being made anew when the process was killed.
+            if entry.path().extension().is_some() && entry.path().is_dir() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let limits = Limits { count: limits.count.max(1), bytes: limits.bytes };
+        Ok(Self { dir, limits, known: Mutex::default(), sizes: Mutex::default(), _lock: lock })
     }
 
     fn get(&self, remote: &Remote) -> Arc<Mirror> {
@@ -158,258 +132,217 @@ impl Mirrors {
         if let Some(mirror) = known.get(&key) {
             return mirror.clone();
         }
-        self.evict(&mut known);
-        let mirror = Arc::new(Mirror { dir: self.dir.join(&key), last: Arc::default() });
+        self.evict(&mut known, 1);
+        let mirror = Arc::new(Mirror::new(self.dir.join(&key)));
         // Nobody of this process has opened it yet, and no other may.
         remove_leftovers(&mirror.dir);
         known.insert(key, mirror.clone());
         mirror
     }
 
-    /// Makes room for one more: throws away what was not used for longest and
-    /// is neither in use nor pinned.
-    fn evict(&self, known: &mut HashMap<String, Arc<Mirror>>) {
+    /// Throws away what there is too much of, with `room` for more mirrors.
+    fn evict(&self, known: &mut HashMap<String, Arc<Mirror>>, room: usize) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
-        let mut idle: Vec<(SystemTime, String)> = Vec::new();
-        let mut total = 0;
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mirrors = Vec::new();
         for entry in entries.flatten().filter(|e| e.path().is_dir()) {
-            total += 1;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let in_use = known.get(&name).is_some_and(|m| Arc::strong_count(m) > 1);
-            if !in_use && !is_pinned(&entry.path()) {
-                let used = fs::metadata(entry.path().join("used")).and_then(|m| m.modified());
-                idle.push((used.unwrap_or(SystemTime::UNIX_EPOCH), name));
+            if name.contains('.') {
+                continue;
             }
+            let in_use = known.get(&name).is_some_and(|m| Arc::strong_count(m) > 1);
+            let size = *sizes.entry(name.clone()).or_insert_with(|| eviction::size(&entry.path()));
+            mirrors.push(Kept {
+                used: eviction::last_used(&entry.path()),
+                size,
+                held: in_use || eviction::is_pinned(&entry.path()),
+                name,
+            });
         }
-        idle.sort();
-        let too_many = (total + 1usize).saturating_sub(self.max);
-        for (_, name) in idle.into_iter().take(too_many) {
+        let count = self.limits.count.saturating_sub(room);
+        for name in eviction::too_much(&mirrors, count, self.limits.bytes) {
             known.remove(&name);
+            sizes.remove(&name);
             if let Err(error) = fs::remove_dir_all(self.dir.join(&name)) {
                 tracing::warn!(%error, mirror = name, "an unused mirror could not be removed");
             }
         }
     }
 
-    /// What the repository looks like, with all its objects fetched. Callers
-    /// for one repository share one fetch.
-    pub(crate) async fn snapshot(
+    /// Forgets what is known of the commits of mirrors that were not read for
+    /// longest, until no more than `max_bytes` are remembered.
+    pub(crate) fn forget_histories(&self, reading: &Snapshot, max_bytes: usize) {
+        reading.mirror.history.touch();
+        let mirrors: Vec<Arc<Mirror>> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.values().cloned().collect()
+        };
+        let mut remembered: usize = mirrors.iter().map(|m| m.history.bytes()).sum();
+        if remembered <= max_bytes {
+            return;
+        }
+        let mut others: Vec<&Arc<Mirror>> =
+            mirrors.iter().filter(|m| !Arc::ptr_eq(m, &reading.mirror)).collect();
+        others.sort_by_key(|m| m.history.last_read());
+        for mirror in others {
+            if remembered <= max_bytes {
+                break;
+            }
+            remembered = remembered.saturating_sub(mirror.history.bytes());
+            mirror.history.clear();
+        }
+    }
+
+    /// Notes how large a mirror has become, and throws others away where all
+    /// are too large together.
+    fn measure(&self, mirror: &Mirror) {
+        let Some(name) = mirror.dir.file_name().map(|n| n.to_string_lossy().into_owned()) else {
+            return;
+        };
+        let size = eviction::size(&mirror.dir);
+        let total: u64 = {
+            let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+            sizes.insert(name, size);
+            sizes.values().sum()
+        };
+        if total > self.limits.bytes {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            self.evict(&mut known, 0);
+        }
+    }
+
+    /// Looks at a repository: lists its references, and fetches the objects
+    /// that `need` says are needed of what was listed. Callers for one
+    /// repository share one conversation.
+    pub(crate) async fn look(
         &self,
         remote: &Remote,
         freshness: Freshness,
+        need: impl Fn(&Listing) -> Need + Send + 'static,
         turns: &Arc<tokio::sync::Semaphore>,
-        cancel: &CancellationToken,
-        bounds: impl FnOnce() -> Bounds,
-    ) -> Result<Snapshot, GitError> {
+        bounds: Bounds,
+    ) -> Result<Look, GitError> {
         let asked = Instant::now();
-        let mirror = self.get(remote);
-        let fingerprint = remote.fingerprint();
-        let url = remote.url().to_owned();
-        let cancelled = || GitError::Cancelled { doing: "fetching".to_owned() };
-        let mut last = tokio::select! {
-            last = mirror.last.clone().lock_owned() => last,
-            () = cancel.cancelled() => return Err(cancelled()),
-        };
-        if let Some(listed) = last.as_ref()
-            && listed.fingerprint == fingerprint
-            && match freshness {
-                Freshness::Now => listed.started >= asked,
-                Freshness::Within(age) => listed.started + age >= asked,
-            }
-        {
-            return Ok(Snapshot {
-                mirror: mirror.clone(),
-                url,
-                references: listed.snapshot_references.clone(),
-                default_branch: listed.default_branch.clone(),
-            });
-        }
-        // Whoever waits for somebody else's fetch takes nobody's turn.
-        let turn = tokio::select! {
-            turn = turns.clone().acquire_owned() => turn,
-            () = cancel.cancelled() => return Err(cancelled()),
-        };
-        let bounds = bounds();
-        let remote = remote.clone();
-        let ours = mirror.clone();
-        // The lock goes along: a caller that goes away does not let a second
-        // fetch in beside the first.
-        let fetching = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let started = Instant::now();
-            let (references, default_branch) = match fetch(&ours.dir, &remote, &bounds) {
-                Err(GitError::Internal { doing, message }) if !is_pinned(&ours.dir) => {
-                    tracing::warn!(doing, message, "a mirror is broken and made anew");
-                    let _ = fs::remove_dir_all(&ours.dir);
-                    fetch(&ours.dir, &remote, &bounds)?
+        let (cancel, deadline) = (bounds.cancel.clone(), bounds.deadline + GRACE);
+        let limit = bounds.limit;
+        let doing = format!("fetching from {} (repo {})", remote.host(), remote.url());
+        let looking = async {
+            let mirror = self.get(remote);
+            let fingerprint = remote.fingerprint();
+            let mut last = mirror.last.clone().lock_owned().await;
+            let broken = mirror.broken.load(Ordering::SeqCst);
+            if let Some(listed) = last.as_ref()
+                && !broken
+                && listed.fingerprint == fingerprint
+                && freshness.takes(listed.started, asked)
+            {
+                let need = need(&listed.listing);
+                if listed.has.serves(&need, &listed.listing) {
+                    return Ok((found(&mirror, &listed.listing, &need), None));
                 }
-                other => other?,
-            };
-            let references = Arc::new(references);
-            *last = Some(Listed {
-                started,
-                fingerprint,
-                snapshot_references: references.clone(),
-                default_branch: default_branch.clone(),
-            });
-            Ok((references, default_branch))
-        });
-        // A server that has fallen silent holds the thread until its timeout;
-        // whoever ends need not wait for that.
-        let fetched = tokio::select! {
-            fetched = fetching => fetched,
-            () = cancel.cancelled() => return Err(cancelled()),
-        };
-        let (references, default_branch) = match fetched {
-            Ok(done) => done?,
-            Err(error) => {
-                return Err(GitError::Internal {
-                    doing: format!("fetching {url}"),
-                    message: error.to_string(),
+            }
+            // Whoever waits for somebody else's fetch takes nobody's turn. A
+            // thread that hangs at a server keeps the mirror, not the turn.
+            let _turn = turns
+                .acquire()
+                .await
+                .map_err(|e| GitError::Internal { doing: doing.clone(), message: e.to_string() })?;
+            let (remote, ours) = (remote.clone(), mirror.clone());
+            // The lock goes along: a caller that goes away does not let a
+            // second fetch in beside the first.
+            let fetching = tokio::task::spawn_blocking(move || {
+                let started = Instant::now();
+                let before = last.take().map_or_else(Before::default, |listed| Before {
+                    references: Some(listed.listing.references.clone()),
+                    has: listed.has,
                 });
+                let (listing, has) = converse_or_rebuild(&ours, &remote, &bounds, before, &need)?;
+                let need = need(&listing);
+                let look = found(&ours, &listing, &need);
+                let grown = has != Has::Nothing;
+                *last = Some(Listed { started, fingerprint, listing, has });
+                Ok((look, grown.then_some(ours)))
+            });
+            fetching.await.map_err(|error| GitError::Internal {
+                doing: doing.clone(),
+                message: error.to_string(),
+            })?
+        };
+        // A server that has fallen silent holds the thread until its timeout;
+        // whoever ends, or has no more time, need not wait for that.
+        let (look, grown) = tokio::select! {
+            looked = looking => looked.map_err(|e: GitError| e.with_doing(&doing))?,
+            () = cancel.cancelled() => return Err(GitError::Cancelled { doing }),
+            () = tokio::time::sleep_until(deadline.into()) => {
+                return Err(GitError::Timeout { doing, limit });
             }
         };
-        Ok(Snapshot { mirror, url, references, default_branch })
-    }
-}
-
-fn is_pinned(mirror: &Path) -> bool {
-    let Ok(pins) = fs::read_dir(mirror.join("pins")) else { return false };
-    let mut pinned = false;
-    for pin in pins.flatten() {
-        let user = fs::read_to_string(pin.path()).unwrap_or_default();
-        if !user.is_empty() && Path::new(&user).is_dir() {
-            pinned = true;
-        } else {
-            let _ = fs::remove_file(pin.path());
+        if let Some(mirror) = grown {
+            self.measure(&mirror);
         }
+        Ok(look)
     }
-    pinned
 }
 
-/// Removes what a process that was killed has left in a repository of ours:
-/// lock files, which would block every change for good, and packs that were
-/// being written. Only for repositories that nobody is using.
-pub(crate) fn remove_leftovers(dir: &Path) {
-    let mut todo = vec![(dir.to_owned(), 0)];
-    while let Some((dir, depth)) = todo.pop() {
-        let Ok(entries) = fs::read_dir(&dir) else { continue };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
-            // Loose objects are written under other names and renamed.
-            let loose = name.len() == 2 && dir.ends_with("objects");
-            if is_dir && depth < 16 && !loose {
-                todo.push((entry.path(), depth + 1));
-            } else if !is_dir && (name.ends_with(".lock") || name.starts_with("pack_git2_")) {
-                tracing::info!(file = %entry.path().display(), "removing what a killed process left");
-                let _ = fs::remove_file(entry.path());
+fn found(mirror: &Arc<Mirror>, listing: &Listing, need: &Need) -> Look {
+    let snapshot = (*need != Need::Nothing)
+        .then(|| Snapshot { mirror: mirror.clone(), listing: listing.clone() });
+    Look { listing: listing.clone(), snapshot }
+}
+
+/// A mirror that cannot be read or written is made anew beside the old one,
+/// and takes its place once it is whole.
+fn converse_or_rebuild(
+    mirror: &Mirror,
+    remote: &Remote,
+    bounds: &Bounds,
+    before: Before,
+    need: &dyn Fn(&Listing) -> Need,
+) -> Result<(Listing, Has), GitError> {
+    if !mirror.broken.load(Ordering::SeqCst) {
+        match fetch::converse(&mirror.dir, remote, bounds, before, need) {
+            Err(GitError::Internal { doing, message }) => {
+                tracing::warn!(doing, message, "a mirror is broken and made anew");
             }
+            other => return other,
+        }
+    }
+    let fresh = mirror.dir.with_extension("new");
+    let _ = fs::remove_dir_all(&fresh);
+    // Clones take all kinds of objects from it.
+    let whole = |_: &Listing| Need::Everything;
+    let need = if eviction::is_pinned(&mirror.dir) { &whole } else { need };
+    let found = fetch::converse(&fresh, remote, bounds, Before::default(), need);
+    let swapped = found.and_then(|found| {
+        replace(&mirror.dir, &fresh).map_err(GitError::io("replacing a broken mirror"))?;
+        Ok(found)
+    });
+    match swapped {
+        Ok(found) => {
+            mirror.history.clear();
+            mirror.broken.store(false, Ordering::SeqCst);
+            Ok(found)
+        }
+        Err(error) => {
+            let _ = fs::remove_dir_all(&fresh);
+            Err(error)
         }
     }
 }
 
-/// Opens a bare repository, making it where there is none. Redirects to other
-/// hosts are followed by none of our connections.
-pub(crate) fn open_or_init(dir: &Path) -> Result<git2::Repository, GitError> {
-    if let Ok(repository) = git2::Repository::open_bare(dir) {
-        return Ok(repository);
+/// Puts `fresh` in the place of `dir`, whose pins it keeps.
+fn replace(dir: &Path, fresh: &Path) -> std::io::Result<()> {
+    let pins = fresh.join("pins");
+    fs::create_dir_all(&pins)?;
+    for pin in fs::read_dir(dir.join("pins")).into_iter().flatten().flatten() {
+        fs::copy(pin.path(), pins.join(pin.file_name()))?;
     }
-    let doing = "making a repository on disk";
-    let local = GitError::local(doing);
-    let mut options = git2::RepositoryInitOptions::new();
-    options.bare(true).mkpath(true).external_template(false).initial_head("main");
-    let repository = git2::Repository::init_opts(dir, &options).map_err(&local)?;
-    let mut config = repository.config().map_err(&local)?;
-    config.set_str("http.followRedirects", "false").map_err(&local)?;
-    drop(config);
-    Ok(repository)
-}
-
-type Fetched = (Vec<ListedRef>, Option<String>);
-
-fn fetch(dir: &Path, remote: &Remote, bounds: &Bounds) -> Result<Fetched, GitError> {
-    bounds.check("fetching")?;
-    let repository = open_or_init(dir)?;
-    let conversation = Conversation::new(remote, bounds, "fetching");
-    let explain = |error: git2::Error| conversation.explain(&error);
-    let mut origin = repository.remote_anonymous(remote.access_url()).map_err(explain)?;
-    let mut connection = origin
-        .connect_auth(Direction::Fetch, Some(conversation.callbacks()), Some(proxy()))
-        .map_err(explain)?;
-    let mut references = Vec::new();
-    let mut head = None;
-    for listed in connection.list().map_err(explain)? {
-        let name = listed.name();
-        if name == "HEAD" {
-            head = Some(listed.oid());
-        }
-        let wanted = name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
-        // A name that Git would not take (a line break in it) is no name.
-        if wanted && !name.ends_with("^{}") && git2::Reference::is_valid_name(name) {
-            references.push(ListedRef { name: name.to_owned(), id: listed.oid() });
-        }
+    let old = dir.with_extension("old");
+    let _ = fs::remove_dir_all(&old);
+    if dir.exists() {
+        fs::rename(dir, &old)?;
     }
-    if references.len() > MAX_REFERENCES {
-        return Err(GitError::Config(format!(
-            "repo {} has more than {MAX_REFERENCES} branches and tags",
-            remote.url()
-        )));
-    }
-    let default_branch = connection
-        .default_branch()
-        .ok()
-        .and_then(|name| name.as_str().ok().map(str::to_owned))
-        .and_then(|name| name.strip_prefix("refs/heads/").map(str::to_owned))
-        .or_else(|| guess_default(head, &references));
-    let missing = forget_stale(&repository, &references).map_err(GitError::local("mirror"))?;
-    if missing {
-        let mut options = git2::FetchOptions::new();
-        options
-            .remote_callbacks(conversation.callbacks())
-            .proxy_options(proxy())
-            .follow_redirects(git2::RemoteRedirect::None)
-            .download_tags(git2::AutotagOption::None)
-            .update_fetchhead(false);
-        let specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-        connection.remote().fetch(&specs, Some(&mut options), None).map_err(explain)?;
-    }
-    drop(connection);
-    File::create(dir.join("used")).map_err(GitError::io("marking a mirror as used"))?;
-    Ok((references, default_branch))
-}
-
-/// Removes references that the server no longer has; whether there are objects
-/// to fetch.
-fn forget_stale(repository: &git2::Repository, listed: &[ListedRef]) -> Result<bool, git2::Error> {
-    let wanted: HashMap<&str, Oid> = listed.iter().map(|r| (r.name.as_str(), r.id)).collect();
-    let mut same = 0;
-    for reference in repository.references()? {
-        let mut reference = reference?;
-        let name = reference.name().unwrap_or_default().to_owned();
-        match wanted.get(name.as_str()) {
-            Some(id) if reference.target() == Some(*id) => same += 1,
-            Some(_) => {}
-            None if name == "HEAD" => {}
-            None => reference.delete()?,
-        }
-    }
-    Ok(same < wanted.len())
-}
-
-fn guess_default(head: Option<Oid>, references: &[ListedRef]) -> Option<String> {
-    let head = head?;
-    let mut branches: Vec<&str> = references
-        .iter()
-        .filter(|r| r.id == head)
-        .filter_map(|r| r.name.strip_prefix("refs/heads/"))
-        .collect();
-    branches.sort_by_key(|name| (*name != "main", *name != "master", *name));
-    branches.first().map(|name| (*name).to_owned())
-}
-
-pub(crate) fn proxy() -> ProxyOptions<'static> {
-    let mut proxy = ProxyOptions::new();
-    proxy.auto();
-    proxy
+    fs::rename(fresh, dir)?;
+    let _ = fs::remove_dir_all(&old);
+    Ok(())
 }

@@ -73,6 +73,12 @@ pub enum Error {
     /// Something that the user wrote.
     #[error("{0}")]
     Config(String),
+    /// Something that is not there.
+    #[error("{0}")]
+    Absent(String),
+    /// A Git operation.
+    #[error(transparent)]
+    Git(#[from] ::git::GitError),
     /// Another error, and what was being done.
     #[error("{doing}{source}")]
     Within {
@@ -90,6 +96,14 @@ impl Error {
             Self::Answer(refusal) => refusal.class,
             Self::NoAnswer(_) | Self::Unexpected(_) => ErrorClass::Transient,
             Self::Config(_) => ErrorClass::Config,
+            Self::Absent(_) => ErrorClass::NotFound,
+            Self::Git(error) => match error.class() {
+                ::git::ErrorClass::Transient | ::git::ErrorClass::Conflict => ErrorClass::Transient,
+                ::git::ErrorClass::Auth => ErrorClass::Auth,
+                ::git::ErrorClass::Config => ErrorClass::Config,
+                ::git::ErrorClass::NotFound => ErrorClass::NotFound,
+                ::git::ErrorClass::Internal => ErrorClass::Internal,
+            },
             Self::Within { source, .. } => source.class(),
         }
     }
@@ -98,6 +112,14 @@ impl Error {
     #[must_use]
     pub fn within(self, doing: impl Into<String>) -> Self {
         Self::Within { doing: doing.into(), source: Box::new(self) }
+    }
+
+    /// What went wrong, without what was being done.
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Within { source, .. } => source.root(),
+            error => error,
+        }
     }
 
     /// Whether the remote said that there is no such thing.

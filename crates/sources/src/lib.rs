@@ -1,13 +1,15 @@
-//! What exists outside: image registries, and how a subscription chooses among
-//! what they hold.
+//! What exists outside: image registries and Git repositories, and how a
+//! subscription chooses among what they hold.
 //!
 //! * [`semver`]: versions and constraints as Masterminds' semver reads them.
 //! * [`registry`]: the client of image registries, one for the process.
 //! * [`image`]: image subscriptions: list, select, resolve.
+//! * [`git`]: Git subscriptions: list, fetch, select.
 //!
-//! Git and chart subscriptions get a module each beside these.
+//! Chart subscriptions get a module beside these.
 
 mod error;
+pub mod git;
 pub mod image;
 pub mod registry;
 pub mod semver;
