@@ -17,6 +17,14 @@ pub(super) struct Manifest {
     pub(super) bytes: Bytes,
 }
 
+/// A file as classic chart repositories have it.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    pub(super) bytes: Bytes,
+    /// When it was put, as an HTTP date.
+    pub(super) modified: String,
+}
+
 #[derive(Default)]
 struct Repository {
     tags: BTreeMap<String, String>,
@@ -31,6 +39,7 @@ pub(super) struct Content {
     repositories: BTreeMap<String, Repository>,
     blobs: HashMap<String, Bytes>,
     uploads: BTreeMap<String, (String, BytesMut)>,
+    files: BTreeMap<String, File>,
 }
 
 /// `sha256:<hex>` of some bytes.
@@ -39,6 +48,14 @@ pub(super) fn digest_of(bytes: &[u8]) -> String {
 }
 
 impl Content {
+    pub(super) fn file(&self, path: &str) -> Option<File> {
+        self.files.get(path).cloned()
+    }
+
+    pub(super) fn put_file(&mut self, path: &str, file: File) {
+        self.files.insert(path.to_owned(), file);
+    }
+
     pub(super) fn repositories(&self) -> Vec<String> {
         self.repositories.keys().cloned().collect()
     }

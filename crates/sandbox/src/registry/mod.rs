@@ -4,16 +4,20 @@
 //! * [`Registry`]: start, stop, address, and publishing without a client.
 //! * [`access`]: who may pull and push, and the tokens for it.
 //! * `content`: repositories, tags, manifests and blobs.
+//! * `charts`: charts, in repositories of the registry and in classic ones.
 //! * `protocol`: one HTTP request.
+//! * `tls`: the same over HTTPS, with a certificate that nobody knows.
 //! * [`traffic`]: what was asked, and the knobs that make it go wrong.
 //!
 //! Image clients (docker, crane, skopeo, oras) can push to it and pull from it;
 //! nothing outlives the process.
 
 pub mod access;
+mod charts;
 mod content;
 mod protocol;
 mod publish;
+mod tls;
 pub mod traffic;
 
 use std::io;
@@ -27,7 +31,7 @@ pub use access::Access;
 use access::Tokens;
 use content::Content;
 pub use publish::NewImage;
-pub use traffic::{Fault, RegistryRequest, RegistryTraffic};
+pub use traffic::{Fault, RegistryRequest, RegistryTraffic, Trouble};
 
 /// How a registry is set up. The default listens on a free loopback port and
 /// lets everybody in.
@@ -39,6 +43,9 @@ pub struct RegistryOptions {
     pub access: Access,
     /// The most tags in one page of a listing, whatever a client asks for.
     pub page: usize,
+    /// Whether to speak HTTPS (HTTP/2 where the client can), with a
+    /// certificate of its own making.
+    pub tls: bool,
 }
 
 impl Default for RegistryOptions {
@@ -47,6 +54,7 @@ impl Default for RegistryOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             access: Access::Open,
             page: 1000,
+            tls: false,
         }
     }
 }
@@ -62,6 +70,9 @@ pub enum RegistryError {
         /// What the system said.
         source: io::Error,
     },
+    /// A certificate could not be made.
+    #[error("registry: certificate: {0}")]
+    Certificate(String),
     /// The name of a repository or tag that no registry takes.
     #[error(
         "registry: {0:?} cannot be used as a name here; repositories are lower case, tags have at most 128 of A-Z a-z 0-9 _ . -"
@@ -87,6 +98,7 @@ impl Shared {
 pub struct Registry {
     /// Where it listens.
     pub addr: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     server: tokio::task::JoinHandle<()>,
 }
@@ -110,17 +122,23 @@ impl Registry {
             page: options.page.max(1),
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        let server = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the registry stopped");
-            }
-        });
-        Ok(Self { addr, shared, server })
+        let (scheme, server) = if options.tls {
+            let acceptor = tls::acceptor()?;
+            ("https", tokio::spawn(tls::serve(listener, acceptor, router)))
+        } else {
+            let serve = async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    tracing::error!(%error, "the registry stopped");
+                }
+            };
+            ("http", tokio::spawn(serve))
+        };
+        Ok(Self { addr, scheme, shared, server })
     }
 
     /// Its address, for example `http://127.0.0.1:5000`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        format!("{}://{}", self.scheme, self.addr)
     }
 
     /// Publishes a small image of its own under `tag` and returns the digest
@@ -141,6 +159,25 @@ impl Registry {
             return Err(RegistryError::Name(tag.to_owned()));
         }
         Ok(self.shared.content(|content| publish::publish(content, repository, tag, image)))
+    }
+
+    /// Puts a manifest or index as it is, whatever it names, and points a tag
+    /// at it if one is given; returns its digest.
+    pub fn push_manifest(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        content_type: &str,
+        bytes: impl Into<bytes::Bytes>,
+    ) -> String {
+        let manifest =
+            content::Manifest { content_type: content_type.to_owned(), bytes: bytes.into() };
+        self.shared.content(|c| c.put_manifest(repository, tag, manifest))
+    }
+
+    /// Puts a blob and returns its digest.
+    pub fn push_blob(&self, repository: &str, bytes: impl Into<bytes::Bytes>) -> String {
+        self.shared.content(|c| c.put_blob(repository, bytes.into()))
     }
 
     /// Removes a tag; the repository and the image stay. Returns whether it

@@ -1,14 +1,18 @@
 //! One HTTP request of the distribution protocol.
 
+use std::io;
+
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::Response;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::content::{LARGEST, Manifest, digest_of};
-use super::traffic::RegistryRequest;
+use super::traffic::{Fault, RegistryRequest, Trouble};
 
 /// What a path names.
 enum Route<'a> {
@@ -80,11 +84,10 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+    let http2 = request.version() == http::Version::HTTP_2;
     let mut response = match shared.traffic.fault(&path) {
         Some(fault) => {
-            let status =
-                StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = refuse(status, "UNAVAILABLE", "this failure was asked for");
+            let mut response = fail(shared, &fault, request, &path, &query).await;
             set(&mut response, "retry-after", fault.retry_after.as_deref().unwrap_or_default());
             response
         }
@@ -92,8 +95,89 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
     };
     set(&mut response, "docker-distribution-api-version", "registry/2.0");
     let status = response.status().as_u16();
-    shared.traffic.log(RegistryRequest { method, path, query, authorized, status });
+    shared.traffic.log(RegistryRequest { method, path, query, authorized, status, http2 });
     response
+}
+
+/// Answers wrongly, as was asked for.
+async fn fail(
+    shared: &Shared,
+    fault: &Fault,
+    request: Request,
+    path: &str,
+    query: &str,
+) -> Response {
+    let status = match fault.status {
+        0 => StatusCode::OK,
+        other => StatusCode::from_u16(other).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let stream = |chunks: BoxStream<'static, Result<Bytes, io::Error>>| {
+        let mut response = Response::new(Body::from_stream(chunks));
+        set(&mut response, "content-type", "application/json");
+        response
+    };
+    match &fault.trouble {
+        Trouble::Status => refuse(status, "UNAVAILABLE", "this failure was asked for"),
+        Trouble::Altered => {
+            let (mut parts, body) = serve(shared, request, path, query).await.into_parts();
+            let body = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(parts, Body::from([&body[..], b" "].concat()))
+        }
+        Trouble::Body(text) => {
+            let mut response = Response::new(Body::from(text.clone()));
+            *response.status_mut() = status;
+            set(&mut response, "content-type", "application/json");
+            response
+        }
+        Trouble::Endless => {
+            let chunk = Bytes::from(vec![b' '; 64 * 1024]);
+            stream(futures::stream::repeat_with(move || Ok(chunk.clone())).boxed())
+        }
+        Trouble::Drip(interval) => {
+            let interval = *interval;
+            let drops = futures::stream::unfold((), move |()| async move {
+                tokio::time::sleep(interval).await;
+                Some((Ok(Bytes::from_static(b" ")), ()))
+            });
+            stream(drops.boxed())
+        }
+        Trouble::Cut => {
+            let begun = futures::stream::iter([
+                Ok(Bytes::from_static(b"{")),
+                Err(io::Error::other("this failure was asked for")),
+            ]);
+            stream(begun.boxed())
+        }
+        Trouble::Hang => {
+            shared.traffic.hangs();
+            std::future::pending().await
+        }
+        Trouble::Redirect(to) => {
+            let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
+            set(&mut response, "location", to);
+            response
+        }
+        Trouble::Tags(count) => {
+            let name = |n: &usize| format!("t{n:08}");
+            let query = parse_query(query);
+            let last = value(&query, "last").and_then(|l| l.get(1..)?.parse::<usize>().ok());
+            let first = last.map_or(0, |l| l + 1).min(*count);
+            let end = first.saturating_add(shared.page).min(*count);
+            let tags: Vec<String> = (first..end).map(|n| name(&n)).collect();
+            let mut response = json_body(StatusCode::OK, &json!({ "tags": tags }));
+            if end < *count
+                && let Some(last) = tags.last()
+            {
+                set(
+                    &mut response,
+                    "link",
+                    &format!("<{path}?last={last}&n={}>; rel=\"next\"", shared.page),
+                );
+            }
+            response
+        }
+    }
 }
 
 async fn serve(shared: &Shared, request: Request, path: &str, query: &str) -> Response {
@@ -151,6 +235,9 @@ async fn serve(shared: &Shared, request: Request, path: &str, query: &str) -> Re
         },
         Route::Uploads(name) if parts.method == Method::POST => begin(shared, name, &query, body),
         Route::Upload(name, id) => upload(shared, &parts.method, name, id, &query, &body),
+        Route::Nothing if reads && shared.content(|c| c.file(path)).is_some() => {
+            file(shared, path, &parts.headers)
+        }
         Route::Nothing | Route::Token => {
             refuse(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "no such page")
         }
@@ -340,6 +427,26 @@ fn upload_state(status: StatusCode, name: &str, id: &str, length: usize) -> Resp
     set(&mut response, "location", &format!("/v2/{name}/blobs/uploads/{id}"));
     set(&mut response, "docker-upload-uuid", id);
     set(&mut response, "range", &format!("0-{}", length.saturating_sub(1)));
+    response
+}
+
+/// A file of a classic chart repository, or that it did not change.
+fn file(shared: &Shared, path: &str, headers: &HeaderMap) -> Response {
+    let Some(file) = shared.content(|c| c.file(path)) else {
+        return refuse(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "no such page");
+    };
+    let etag = format!("\"{}\"", digest_of(&file.bytes));
+    let same = match text(headers, header::IF_NONE_MATCH) {
+        Some(known) => known == etag,
+        None => text(headers, header::IF_MODIFIED_SINCE) == Some(file.modified.as_str()),
+    };
+    let mut response =
+        if same { empty(StatusCode::NOT_MODIFIED) } else { Response::new(Body::from(file.bytes)) };
+    set(&mut response, "content-type", "text/yaml");
+    if shared.traffic.etags() {
+        set(&mut response, "etag", &etag);
+    }
+    set(&mut response, "last-modified", &file.modified);
     response
 }
 

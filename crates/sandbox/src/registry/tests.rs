@@ -205,6 +205,7 @@ async fn it_fails_when_asked_to_and_writes_down_what_it_heard() {
         retry_after: Some("7".to_owned()),
         path_contains: "/manifests/".to_owned(),
         times: 1,
+        ..Fault::default()
     });
     assert_eq!(get(&registry, "/v2/a/tags/list").await.status, 200);
     let failed = get(&registry, "/v2/a/manifests/v1").await;
@@ -214,4 +215,26 @@ async fn it_fails_when_asked_to_and_writes_down_what_it_heard() {
     assert_eq!(registry.traffic().total(), 3);
     let statuses: Vec<u16> = registry.traffic().requests().iter().map(|r| r.status).collect();
     assert_eq!(statuses, [200, 429, 200]);
+}
+
+#[tokio::test]
+async fn charts_are_tags_or_lines_of_an_index() {
+    let registry = open().await;
+    registry.push_chart("charts/app", "1.0.0+build.1").expect("published");
+    assert_eq!(registry.tags("charts/app"), ["1.0.0_build.1"]);
+    registry.push_index("stable", &[("app", &["1.0.0", "1.1.0"]), ("db", &["2.0.0"])]);
+    let index = get(&registry, "/stable/index.yaml").await;
+    assert_eq!(
+        String::from_utf8_lossy(&index.body),
+        "apiVersion: v1\nentries:\n  app:\n  - name: app\n    version: 1.0.0\n  - name: app\n    version: 1.1.0\n  db:\n  - name: db\n    version: 2.0.0\n"
+    );
+    let known = [("if-none-match", index.header("etag"))];
+    let same = ask(&registry, "GET", "/stable/index.yaml", &known, b"").await;
+    assert_eq!((same.status, same.body.len()), (304, 0));
+    let known = [("if-modified-since", index.header("last-modified"))];
+    assert_eq!(ask(&registry, "GET", "/stable/index.yaml", &known, b"").await.status, 304);
+    registry.push_index("stable", &[("app", &["1.2.0"])]);
+    let known = [("if-none-match", index.header("etag"))];
+    assert_eq!(ask(&registry, "GET", "/stable/index.yaml", &known, b"").await.status, 200);
+    assert_eq!(get(&registry, "/other/index.yaml").await.status, 404);
 }

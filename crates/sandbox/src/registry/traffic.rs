@@ -20,6 +20,32 @@ pub struct RegistryRequest {
     pub authorized: bool,
     /// The status that it was answered with.
     pub status: u16,
+    /// Whether it came over HTTP/2.
+    pub http2: bool,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trouble {
+    /// The fault's status, with an error of the protocol.
+    #[default]
+    Status,
+    /// The right answer with a byte too many: another digest.
+    Altered,
+    /// The fault's status (200 if 0) with that body.
+    Body(String),
+    /// A body that never ends.
+    Endless,
+    /// A body of which a byte comes at such intervals.
+    Drip(Duration),
+    /// A body that breaks off.
+    Cut,
+    /// No answer, ever.
+    Hang,
+    /// A redirect to that address.
+    Redirect(String),
+    /// A list of so many tags, `t00000000` and so on, in pages.
+    Tags(usize),
 }
 
 /// A failure to answer with.
@@ -31,8 +57,12 @@ pub struct Fault {
     pub retry_after: Option<String>,
     /// Only requests whose path holds this text; all if empty.
     pub path_contains: String,
+    /// How many requests are answered well before.
+    pub after: usize,
     /// How many requests fail; after that all is well again.
     pub times: usize,
+    /// What goes wrong.
+    pub trouble: Trouble,
 }
 
 #[derive(Default)]
@@ -41,6 +71,8 @@ struct State {
     total: u64,
     faults: Vec<Fault>,
     delay: Duration,
+    no_etags: bool,
+    hanging: usize,
 }
 
 /// The registry's log and its knobs.
@@ -69,6 +101,24 @@ impl RegistryTraffic {
     /// Answers every request only after that time.
     pub fn delay(&self, delay: Duration) {
         self.with(|s| s.delay = delay);
+    }
+
+    /// Leaves `ETag` out of the answers for files.
+    pub fn without_etags(&self) {
+        self.with(|s| s.no_etags = true);
+    }
+
+    /// How many requests got no answer because of [`Trouble::Hang`].
+    pub fn hanging(&self) -> usize {
+        self.with(|s| s.hanging)
+    }
+
+    pub(super) fn hangs(&self) {
+        self.with(|s| s.hanging += 1);
+    }
+
+    pub(super) fn etags(&self) -> bool {
+        self.with(|s| !s.no_etags)
     }
 
     /// The requests since the start or the last [`RegistryTraffic::clear`],
@@ -122,6 +172,10 @@ impl RegistryTraffic {
                 .faults
                 .iter_mut()
                 .find(|f| f.times > 0 && path.contains(f.path_contains.as_str()))?;
+            if fault.after > 0 {
+                fault.after -= 1;
+                return None;
+            }
             fault.times -= 1;
             Some(fault.clone())
         })
