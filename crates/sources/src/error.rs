@@ -55,6 +55,8 @@ pub struct Silence {
     pub reason: String,
     /// What the user can check.
     pub check: String,
+    /// What is to be done.
+    pub class: ErrorClass,
 }
 
 /// An error of a source. The text names the repository by its public name,
@@ -94,7 +96,8 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Answer(refusal) => refusal.class,
-            Self::NoAnswer(_) | Self::Unexpected(_) => ErrorClass::Transient,
+            Self::NoAnswer(silence) => silence.class,
+            Self::Unexpected(_) => ErrorClass::Transient,
             Self::Config(_) => ErrorClass::Config,
             Self::Absent(_) => ErrorClass::NotFound,
             Self::Git(error) => match error.class() {

@@ -73,6 +73,20 @@ impl Address {
         Ok(Self { registry, repository })
     }
 
+    /// A repository by its two names, which are taken as they are but for
+    /// Docker Hub's several; none where they cannot be such names.
+    pub(crate) fn of(registry: &str, repository: &str) -> Option<Self> {
+        let (host, port) = registry.rsplit_once(':').unwrap_or((registry, "0"));
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        let fits = !host.is_empty()
+            && host.bytes().all(word)
+            && !port.is_empty()
+            && port.bytes().all(|b| b.is_ascii_digit());
+        let names = repository.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        (fits && names && repository.len() <= 255)
+            .then(|| Self { registry: canonical(registry), repository: repository.to_owned() })
+    }
+
     /// The registry's host, with its port where one was written.
     pub fn registry(&self) -> &str {
         &self.registry

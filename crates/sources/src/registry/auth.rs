@@ -2,10 +2,12 @@
 //! were got for them.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use credentials::Secret;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 /// Tokens that one session remembers.
 const TOKENS: usize = 1000;
@@ -13,6 +15,9 @@ const TOKENS: usize = 1000;
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// A token that ends sooner is got anew.
 const MARGIN: Duration = Duration::from_secs(10);
+
+/// A token is got anew after that time at the latest.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What a `WWW-Authenticate` header asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,35 +103,43 @@ pub(super) enum Scheme {
     Bearer { realm: String, service: Option<String> },
 }
 
+/// A token and when it ends. Who gets one holds the lock meanwhile, so that
+/// others for the same scope wait for it and not for those of other scopes.
+pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
 /// A session's scheme and tokens.
 #[derive(Default)]
 pub(super) struct AuthState {
     pub(super) scheme: Scheme,
-    tokens: HashMap<String, (Secret, Instant)>,
+    tokens: HashMap<String, Slot>,
 }
 
 impl AuthState {
-    pub(super) fn token(&self, scope: &str, now: Instant) -> Option<Secret> {
-        let (token, until) = self.tokens.get(scope)?;
-        (*until > now).then(|| token.clone())
+    /// The place of a scope's token.
+    pub(super) fn slot(&mut self, scope: &str) -> Slot {
+        if self.tokens.len() >= TOKENS && !self.tokens.contains_key(scope) {
+            self.tokens.clear();
+        }
+        Arc::clone(self.tokens.entry(scope.to_owned()).or_default())
+    }
+}
+
+/// A token that was got.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) value: Secret,
+    until: Instant,
+}
+
+impl Token {
+    /// A token that is good for so long, less a margin.
+    pub(super) fn new(value: Secret, lifetime: Duration, now: Instant) -> Self {
+        let lifetime = lifetime.min(LONGEST_LIFETIME);
+        Self { value, until: now + lifetime - MARGIN.min(lifetime / 2) }
     }
 
-    pub(super) fn keep(&mut self, scope: &str, token: Secret, lifetime: Duration, now: Instant) {
-        if self.tokens.len() >= TOKENS {
-            self.tokens.retain(|_, (_, until)| *until > now);
-        }
-        if self.tokens.len() < TOKENS {
-            let margin = MARGIN.min(lifetime / 2);
-            self.tokens.insert(scope.to_owned(), (token, now + lifetime - margin));
-        }
-    }
-
-    pub(super) fn forget(&mut self, scope: &str, refused: Option<&Secret>) {
-        // Only the very token that was refused: another caller may have got a
-        // new one meanwhile.
-        if self.tokens.get(scope).map(|(token, _)| token) == refused {
-            self.tokens.remove(scope);
-        }
+    pub(super) fn is_good(&self, now: Instant) -> bool {
+        self.until > now
     }
 }
 
@@ -167,19 +180,16 @@ mod tests {
 
     #[test]
     fn tokens_end_before_the_registry_thinks_so() {
-        let mut state = AuthState::default();
         let now = Instant::now();
         let answer: TokenAnswer =
             serde_json::from_str(r#"{"token":"a","access_token":"b","expires_in":60}"#).unwrap();
-        let (token, lifetime) = answer.token().unwrap();
-        assert_eq!(token.expose(), "b");
-        state.keep("s", token.clone(), lifetime, now);
-        assert!(state.token("s", now + Duration::from_secs(49)).is_some());
-        assert!(state.token("s", now + Duration::from_secs(51)).is_none());
-        state.forget("s", Some(&Secret::new("other")));
-        assert!(state.token("s", now).is_some());
-        state.forget("s", Some(&token));
-        assert!(state.token("s", now).is_none());
+        let (value, lifetime) = answer.token().unwrap();
+        assert_eq!(value.expose(), "b");
+        let token = Token::new(value, lifetime, now);
+        assert!(token.is_good(now + Duration::from_secs(49)));
+        assert!(!token.is_good(now + Duration::from_secs(51)));
+        let for_ever = Token::new(Secret::new("x"), Duration::from_secs(u64::MAX), now);
+        assert!(!for_ever.is_good(now + Duration::from_secs(25 * 3600)));
         let empty: TokenAnswer = serde_json::from_str("{}").unwrap();
         assert!(empty.token().is_none());
     }

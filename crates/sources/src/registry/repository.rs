@@ -1,6 +1,7 @@
 //! A repository: its tags, manifests and blobs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -11,7 +12,8 @@ use url::Url;
 
 use super::address::Address;
 use super::client::{Client, Session};
-use super::request::{Answered, Ask};
+use super::line::Line;
+use super::request::{Answered, Ask, Path};
 use crate::error::Error;
 
 /// The largest manifest, and the largest image config.
@@ -31,13 +33,28 @@ const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.index.v1+json";
 
+/// Whether plain HTTP may be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
+    /// Never.
+    Never,
+    /// Where HTTPS fails, whatever the reason: on this machine and in private
+    /// networks.
+    IfNotTls,
+    /// Where plain HTTP is answered to TLS, and no credential is to be shown.
+    IfShown,
+}
+
 /// A repository as one asker sees it.
 #[derive(Clone)]
 pub struct Repository {
     pub(super) client: Client,
+    pub(super) line: Line,
     pub(super) session: Arc<Session>,
     pub(super) address: Address,
-    pub(super) insecure: bool,
+    pub(super) plain: Plain,
+    /// The type of credentials for it, `image` or `helm`.
+    pub(super) kind: &'static str,
 }
 
 /// A manifest, index or config as it was answered.
@@ -57,6 +74,27 @@ impl Repository {
         &self.address
     }
 
+    /// How many requests were sent for it, by this and its clones.
+    pub fn sent(&self) -> u64 {
+        self.line.sent.load(Ordering::Relaxed)
+    }
+
+    /// Tries the login: once a session, unless it is refused.
+    ///
+    /// # Errors
+    /// A registry that refuses or does not answer.
+    pub async fn log_in(&self) -> Result<(), Error> {
+        let ask = Ask {
+            method: Method::GET,
+            path: Path::Root,
+            next: None,
+            accept: "*/*",
+            limit: LARGEST_PAGE,
+        };
+        let tried = async { self.ask(&ask).await.map(|_| ()) };
+        self.session.logged_in.get_or_try_init(|| tried).await.map(|()| ())
+    }
+
     /// All tags, in the registry's order (`warehouses` 6.8 P4).
     ///
     /// # Errors
@@ -70,10 +108,9 @@ impl Repository {
         let mut tags = Vec::new();
         let mut next: Option<Url> = None;
         for _ in 0..MOST_PAGES {
-            let path = "tags/list?n=1000".to_owned();
             let ask = Ask {
                 method: Method::GET,
-                path,
+                path: Path::Below("tags/list?n=1000".to_owned()),
                 next: next.as_ref(),
                 accept: "application/json",
                 limit: LARGEST_PAGE,
@@ -111,7 +148,7 @@ impl Repository {
     pub async fn digest(&self, tag: &str) -> Result<Option<String>, Error> {
         let ask = Ask {
             method: Method::HEAD,
-            path: format!("manifests/{tag}"),
+            path: Path::Below(format!("manifests/{tag}")),
             next: None,
             accept: MANIFESTS,
             limit: 0,
@@ -135,12 +172,34 @@ impl Repository {
         self.fetch(format!("manifests/{reference}"), MANIFESTS, reference).await
     }
 
+    /// The same by digest only: what names itself or a tag is refused.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`], and a reference that is no digest.
+    pub async fn manifest_of(&self, digest: &str) -> Result<Fetched, Error> {
+        self.checked(digest)?;
+        self.manifest(digest).await
+    }
+
     /// A blob, here an image's config. It must have its digest.
     ///
     /// # Errors
     /// No such blob, a registry that does not answer, or other content.
     pub async fn blob(&self, digest: &str) -> Result<Bytes, Error> {
+        self.checked(digest)?;
         self.fetch(format!("blobs/{digest}"), "*/*", digest).await.map(|f| f.bytes)
+    }
+
+    fn checked(&self, digest: &str) -> Result<(), Error> {
+        let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+        if hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(());
+        }
+        let shown: String = digest.chars().take(80).collect();
+        Err(Error::Unexpected(format!(
+            "an image in {} names {shown:?} where a digest must stand (sha256:…); push the image again",
+            self.address
+        )))
     }
 
     async fn fetch(
@@ -149,13 +208,14 @@ impl Repository {
         accept: &'static str,
         reference: &str,
     ) -> Result<Fetched, Error> {
+        let path = Path::Below(path);
         let ask = Ask { method: Method::GET, path, next: None, accept, limit: LARGEST };
         let (answer, _) = self.ask(&ask).await?;
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(&answer.body)));
         if reference.starts_with("sha256:") && reference != digest {
             return Err(Error::Unexpected(format!(
                 "GET {}: the content has digest {digest}; the registry or something before it changes what it serves",
-                self.public(&ask.path)
+                self.shown(&ask.path)
             )));
         }
         let content_type = answer.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());

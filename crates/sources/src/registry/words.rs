@@ -7,31 +7,40 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use credentials::{Masker, Secret};
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde::Deserialize;
-use url::Url;
 
-use super::repository::Repository;
-use super::request::{Ask, LARGEST_SMALL, LONGEST_CLOSED, read};
+use super::line::is_certificate;
+use super::request::{LARGEST_SMALL, read};
+use super::turns::LONGEST_PAUSE;
 use crate::error::{Error, ErrorClass, Refusal, Silence};
 
-impl Repository {
-    /// The address of something in this repository by its public name.
-    pub(super) fn public(&self, path: &str) -> String {
-        format!("https://{}/v2/{}/{path}", self.address.registry(), self.address.repository())
-    }
+/// What serves repositories of images.
+pub(super) const REGISTRY: &str = "container registry";
 
-    /// A token server's address for people: of a mirror, the public registry's.
-    pub(super) fn shown_realm(&self, realm: &Url, base: &Url) -> String {
-        if realm.host_str() == base.host_str() && realm.port() == base.port() {
-            format!("https://{}{}", self.address.registry(), realm.path())
-        } else {
-            format!("{}{}", realm.origin().ascii_serialization(), realm.path())
-        }
-    }
+/// Who is asked for what, for messages.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    /// The host by its public name.
+    pub(super) host: String,
+    /// What is asked for, for example a repository.
+    pub(super) what: String,
+    /// The Secret of the credential.
+    pub(super) source: Option<String>,
+    /// The credential's type, `image` or `helm`.
+    pub(super) kind: &'static str,
+    /// What the host should be.
+    pub(super) server: &'static str,
+    /// Whether a mirror is asked in its place.
+    pub(super) through_mirror: bool,
+}
 
+impl Subject {
     /// What an error's body says, as `: CODE: message`.
-    pub(super) async fn said(&self, response: reqwest::Response) -> String {
+    pub(super) async fn said(
+        response: reqwest::Response,
+        login: Option<&(String, Secret)>,
+    ) -> String {
         #[derive(Deserialize)]
         struct Body {
             #[serde(default)]
@@ -61,68 +70,96 @@ impl Repository {
             }
             Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
         };
-        let text = masker(self.session.login.as_ref()).mask(&text);
+        let text = masker(login).mask(&text);
         let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let line: String = line.split_whitespace().collect::<Vec<_>>().join(" ");
         let line: String = line.chars().take(300).collect();
         if line.is_empty() { line } else { format!(": {line}") }
     }
 
-    pub(super) fn lost(&self, ask: &Ask<'_>, error: &reqwest::Error) -> Error {
-        self.no_answer(method(&ask.method), self.public(&ask.path), told(error))
+    /// A request that got no answer.
+    pub(super) fn lost(&self, method: &str, url: String, error: &reqwest::Error) -> Error {
+        let host = &self.host;
+        if is_certificate(error) {
+            return self.silence(
+                method,
+                url,
+                told(error),
+                format!(
+                    "give the controller the authority that signed {host}'s certificate, or set insecureSkipTLSVerify"
+                ),
+                ErrorClass::Config,
+            );
+        }
+        if error.is_redirect() {
+            let check = format!("check that {host} is the right {}", self.server);
+            return self.silence(method, url, told(error), check, ErrorClass::Config);
+        }
+        self.silence(method, url, told(error), self.reachable(), ErrorClass::Transient)
     }
 
-    pub(super) fn no_answer(&self, method: &'static str, url: String, reason: String) -> Error {
-        let host = self.address.registry();
-        let mirror = self.client.settings().mirrors.of(host);
-        let at =
-            mirror.map_or(String::new(), |_| " (through the mirror that is set for it)".to_owned());
+    /// A request that was not sent because the last ones got no answer.
+    pub(super) fn broken(&self, method: &str, url: String, wait: Duration, reason: &str) -> Error {
+        let reason = format!("{reason}; it is asked again in {} s", wait.as_secs().max(1));
+        self.silence(method, url, reason, self.reachable(), ErrorClass::Transient)
+    }
+
+    fn reachable(&self) -> String {
+        let Self { host, .. } = self;
+        format!(
+            "check that {host} is the right {} and that the controller can reach it (name, port, proxy, firewall, certificate)",
+            self.server.rsplit(' ').next().unwrap_or_default()
+        )
+    }
+
+    pub(super) fn silence(
+        &self,
+        method: &str,
+        url: String,
+        reason: String,
+        check: String,
+        class: ErrorClass,
+    ) -> Error {
+        let at = if self.through_mirror { " (through the mirror that is set for it)" } else { "" };
         Error::NoAnswer(Box::new(Silence {
-            method,
+            method: known(method),
             url,
-            host: format!("{host}{at}"),
+            host: format!("{}{at}", self.host),
             reason,
-            check: format!(
-                "check that {host} is the right registry and that the controller can reach it (name, port, proxy, firewall, certificate)"
-            ),
+            check,
+            class,
         }))
     }
 
-    pub(super) fn answer_error(
-        &self,
-        ask: &Ask<'_>,
-        status: StatusCode,
-        said: String,
-        wait: Option<Duration>,
-    ) -> Error {
-        Error::Answer(Box::new(self.refusal(ask, status, said, wait)))
-    }
-
+    /// An answer that is no success.
     pub(super) fn refusal(
         &self,
-        ask: &Ask<'_>,
+        method: &str,
+        url: String,
         status: StatusCode,
         said: String,
         wait: Option<Duration>,
     ) -> Refusal {
-        let (registry, repository) = (self.address.registry(), self.address.repository());
+        let Self { host, what, kind, server, .. } = self;
+        let is_repository = *server == REGISTRY;
+        let thing = if is_repository { format!("the repository {what}") } else { what.clone() };
         let (class, check) = match status.as_u16() {
             401 | 403 => (
                 ErrorClass::Auth,
-                match &self.session.source {
+                match &self.source {
                     Some(source) => format!(
-                        "{registry} refused the credential of {source}: check its username and password, and that they may pull {repository}"
+                        "{host} refused the credential of {source}: check its username and password, and that they may pull {what}"
                     ),
                     None => format!(
-                        "no credential was found: if {repository} is private, make a Secret labelled kargo.akuity.io/cred-type: image in the Project for it; else check the repository's name"
+                        "no credential was found: if {what} is private, make a Secret labelled kargo.akuity.io/cred-type: {kind} in the Project for it; else check the repository's name"
                     ),
                 },
             ),
             404 => (
                 ErrorClass::NotFound,
                 format!(
-                    "check that the repository {repository} exists at {registry} and holds what was asked for{}",
-                    if self.session.source.is_none() {
+                    "check that {thing} exists at {host} and holds what was asked for{}",
+                    if self.source.is_none() {
                         "; some registries answer so for a private repository that is asked for without a credential"
                     } else {
                         ""
@@ -130,40 +167,27 @@ impl Repository {
                 ),
             ),
             429 => {
-                let wait = wait.unwrap_or(Duration::from_secs(30)).min(LONGEST_CLOSED);
+                let wait = wait.unwrap_or(Duration::from_secs(30)).min(LONGEST_PAUSE);
                 (
                     ErrorClass::RateLimited { retry_after: wait },
                     format!(
-                        "{registry} wants fewer requests; asking again in {} s",
+                        "{host} wants fewer requests; asking again in {} s",
                         wait.as_secs().max(1)
                     ),
                 )
             }
             408 | 499 | 500..=599 => match wait {
                 Some(wait) => (
-                    ErrorClass::RateLimited { retry_after: wait.min(LONGEST_CLOSED) },
-                    format!("{registry} has trouble; asking again in {} s", wait.as_secs().max(1)),
+                    ErrorClass::RateLimited { retry_after: wait.min(LONGEST_PAUSE) },
+                    format!("{host} has trouble; asking again in {} s", wait.as_secs().max(1)),
                 ),
-                None => (
-                    ErrorClass::Transient,
-                    format!("{registry} has trouble; asking again by and by"),
-                ),
+                None => {
+                    (ErrorClass::Transient, format!("{host} has trouble; asking again by and by"))
+                }
             },
-            _ => (
-                ErrorClass::Config,
-                format!(
-                    "check that {registry} is a container registry and {repository} a repository in it"
-                ),
-            ),
+            _ => (ErrorClass::Config, format!("check that {host} is a {server} and holds {thing}")),
         };
-        Refusal {
-            method: method(&ask.method),
-            url: self.public(&ask.path),
-            status: status.to_string(),
-            said,
-            check,
-            class,
-        }
+        Refusal { method: known(method), url, status: status.to_string(), said, check, class }
     }
 }
 
@@ -178,8 +202,8 @@ fn masker(login: Option<&(String, Secret)>) -> Masker {
     masker
 }
 
-fn method(method: &Method) -> &'static str {
-    if *method == Method::HEAD { "HEAD" } else { "GET" }
+fn known(method: &str) -> &'static str {
+    if method == "HEAD" { "HEAD" } else { "GET" }
 }
 
 /// What the network said, without the address, which may be a mirror's.
