@@ -108,6 +108,7 @@ pub async fn context(
         .map_err(|e| e.to_string())?;
     images.client.requests_per_second = args.image_registry_rate_limit;
     images.cache_entries = args.max_image_cache_entries;
+    images.cache_folder = Some(data.join("images"));
     images.cache_by_tag = args.cache_by_tag_policy.parse().unwrap_or_default();
     let images = sources::Images::new(images).map_err(|e| e.to_string())?;
 

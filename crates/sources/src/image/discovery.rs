@@ -1,5 +1,7 @@
 //! Discovery: list the tags, select, resolve what was selected.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +13,12 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::cache::Cache;
-use super::metadata::{Config, Entry, Index, MOST_ENTRIES, Manifest, Metadata, ObjectKind};
+use super::metadata::{
+    Config, Descriptor, Entry, Index, MOST_ENTRIES, Manifest, Metadata, ObjectKind,
+};
 use super::report::{Reason, TagReport};
 use super::selector::{Selector, Strategy};
+use crate::disk_cache::DiskCache;
 use crate::error::Error;
 use crate::registry::{Address, Client, ClientSettings, Fetched, Repository};
 
@@ -62,6 +67,11 @@ pub struct Settings {
     pub client: ClientSettings,
     /// Digests, and tags, that are remembered (`MAX_IMAGE_CACHE_ENTRIES`).
     pub cache_entries: usize,
+    /// Where what is known of digests and tags survives a restart; none keeps
+    /// it in memory only.
+    pub cache_folder: Option<PathBuf>,
+    /// The most that this folder may hold, bytes.
+    pub cache_folder_bytes: u64,
     /// Whether tags may be taken as never moving.
     pub cache_by_tag: CacheByTag,
     /// The longest that one subscription's discovery may take.
@@ -73,6 +83,8 @@ impl Default for Settings {
         Self {
             client: ClientSettings::default(),
             cache_entries: 100_000,
+            cache_folder: None,
+            cache_folder_bytes: 256 * 1024 * 1024,
             cache_by_tag: CacheByTag::Allow,
             deadline: Duration::from_secs(600),
         }
@@ -86,6 +98,8 @@ pub struct Discovered {
     pub result: ImageDiscoveryResult,
     /// What became of the tags.
     pub report: TagReport,
+    /// How many requests it took.
+    pub requests: u64,
 }
 
 /// Discovers images. One for the process: clones share the client and what is
@@ -102,14 +116,34 @@ impl Images {
     /// Discovery with these settings.
     ///
     /// # Errors
-    /// A TLS set-up that cannot be had.
+    /// A TLS set-up that cannot be had, a cache folder that cannot be used.
     pub fn new(settings: Settings) -> Result<Self, Error> {
+        let open = |folder: &PathBuf| {
+            DiskCache::open(folder, settings.cache_folder_bytes).map_err(|e| {
+                Error::Config(format!(
+                    "the folder {} for image metadata cannot be used: {e}",
+                    folder.display()
+                ))
+            })
+        };
+        let disk = settings.cache_folder.as_ref().map(open).transpose()?;
         Ok(Self {
             client: Client::new(settings.client)?,
-            cache: Arc::new(Cache::new(settings.cache_entries)),
+            cache: Arc::new(Cache::new(settings.cache_entries, disk)),
             policy: settings.cache_by_tag,
             deadline: settings.deadline,
         })
+    }
+
+    /// The client that it uses, for [`crate::Charts`] to share.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The same discovery for one Warehouse: see [`Client::on_behalf_of`].
+    #[must_use]
+    pub fn on_behalf_of(&self, warehouse: &str) -> Self {
+        Self { client: self.client.on_behalf_of(warehouse), ..self.clone() }
     }
 
     /// What the subscription finds now (`warehouses` 6.3). Nothing found is a
@@ -149,7 +183,13 @@ impl Images {
         })?;
         let repository =
             self.client.repository(&address, credential, subscription.insecure_skip_tls_verify);
-        let search = Search { images: self, repository, selector: &selector, by_tag };
+        let search = Search {
+            images: self,
+            known: address.to_string(),
+            repository,
+            selector: &selector,
+            by_tag,
+        };
         let discovering =
             |e: Error| e.within(format!("error discovering newest applicable images {url:?}: "));
         let found = match tokio::time::timeout(self.deadline, search.run()).await {
@@ -169,7 +209,7 @@ impl Images {
             references,
             subscription_name: String::new(),
         };
-        Ok(Discovered { result, report })
+        Ok(Discovered { result, report, requests: search.repository.sent() })
     }
 
     fn cache_by_tag(&self, subscription: &ImageSubscription) -> Result<bool, Error> {
@@ -196,56 +236,78 @@ impl Images {
 struct Search<'a> {
     images: &'a Images,
     repository: Repository,
+    /// What the cache knows the repository by.
+    known: String,
     selector: &'a Selector,
     by_tag: bool,
 }
 
 type Found = (Vec<DiscoveredImageReference>, TagReport);
 
+/// A tag's image; none for a tag that was removed since the listing.
+type Resolved = Option<Arc<Metadata>>;
+
 impl Search<'_> {
     async fn run(&self) -> Result<Found, Error> {
-        let address = self.repository.address();
+        let cache = &self.images.cache;
+        cache.open(&self.known).await;
         if self.selector.strategy == Strategy::Digest {
-            return self.follow().await;
+            let found = self.follow().await;
+            cache.close(&self.known, None).await;
+            return found;
         }
         let tags = self.repository.tags().await.map_err(|e| {
-            e.within(format!("error listing tags: error listing tags for repo URL {address}: "))
+            e.within(format!(
+                "error listing tags: error listing tags for repo URL {}: ",
+                self.repository.address()
+            ))
         })?;
+        let present: BTreeSet<String> = tags.iter().cloned().collect();
         let (tags, report) = self.selector.select(tags);
-        match self.selector.strategy {
+        let found = match self.selector.strategy {
             Strategy::NewestBuild => self.newest(tags, report).await,
             _ => self.first(tags, report).await,
-        }
+        };
+        // Also after an error: what was read need not be read again.
+        cache.close(&self.known, Some(&present)).await;
+        found
     }
 
-    /// The first tags in order whose images serve the platform. Tags are
-    /// resolved some at a time; those beyond the limit count for nothing.
-    async fn first(&self, mut tags: Vec<String>, mut report: TagReport) -> Result<Found, Error> {
+    /// The first tags in order whose images serve the platform. No tag is
+    /// resolved beyond those that are still needed, or that may be where a
+    /// platform drops some.
+    async fn first(&self, tags: Vec<String>, mut report: TagReport) -> Result<Found, Error> {
         let limit = self.selector.limit;
-        if self.selector.platform.is_none() {
-            tags.truncate(limit);
-        }
         let mut references = Vec::new();
-        let mut resolved = stream::iter(tags)
-            .map(|tag| async move {
-                let metadata = self.resolve(&tag).await.map_err(|e| {
-                    e.within(format!(
-                        "error getting images by tags: error retrieving image with tag {tag:?}: "
-                    ))
-                })?;
-                Ok::<_, Error>((tag, metadata))
-            })
-            .buffered(AHEAD);
-        while references.len() < limit
-            && let Some((tag, metadata)) = resolved.try_next().await?
-        {
-            self.keep(&tag, &metadata, &mut references, &mut report);
+        let mut tags = tags.into_iter();
+        while references.len() < limit {
+            let needed = limit - references.len();
+            let ahead = if self.selector.platform.is_some() { needed.max(AHEAD) } else { needed };
+            let some: Vec<String> = tags.by_ref().take(ahead).collect();
+            if some.is_empty() {
+                break;
+            }
+            let mut resolved = stream::iter(some)
+                .map(|tag| async move {
+                    let metadata = self.resolve(&tag).await.map_err(|e| {
+                        e.within(format!(
+                            "error getting images by tags: error retrieving image with tag {tag:?}: "
+                        ))
+                    })?;
+                    Ok::<_, Error>((tag, metadata))
+                })
+                .buffered(AHEAD);
+            while references.len() < limit
+                && let Some((tag, metadata)) = resolved.try_next().await?
+            {
+                self.keep(&tag, metadata.as_deref(), &mut references, &mut report);
+            }
         }
         Ok((references, report))
     }
 
     async fn newest(&self, tags: Vec<String>, mut report: TagReport) -> Result<Found, Error> {
-        let mut resolved: Vec<(String, Arc<Metadata>)> = stream::iter(tags)
+        let mut resolved: Vec<(String, Resolved)> = stream::iter(tags)
             .map(|tag| async move {
                 let metadata = self
                     .resolve(&tag)
@@ -256,27 +318,30 @@ impl Search<'_> {
             .buffer_unordered(ALL_AHEAD)
             .try_collect()
             .await?;
+        let created = |resolved: &Resolved| resolved.as_ref().and_then(|m| m.created);
         resolved.sort_by(|(a, of_a), (b, of_b)| {
-            of_b.created.cmp(&of_a.created).then_with(|| b.as_bytes().cmp(a.as_bytes()))
+            created(of_b).cmp(&created(of_a)).then_with(|| b.as_bytes().cmp(a.as_bytes()))
         });
         let mut references = Vec::new();
         for (tag, metadata) in &resolved {
-            self.keep(tag, metadata, &mut references, &mut report);
+            self.keep(tag, metadata.as_deref(), &mut references, &mut report);
         }
         references.truncate(self.selector.limit);
         Ok((references, report))
     }
 
-    /// The one tag that is followed; a tag that is not there is no error.
+    /// The one tag that is followed; a tag that is not there is no error, and
+    /// neither is one of which a part is not there.
     async fn follow(&self) -> Result<Found, Error> {
         let tag = self.selector.followed();
         let mut report = TagReport::default();
         let mut references = Vec::new();
         match self.resolve(tag).await {
-            Ok(metadata) => {
+            Ok(Some(metadata)) => {
                 report.seen = 1;
-                self.keep(tag, &metadata, &mut references, &mut report);
+                self.keep(tag, Some(&metadata), &mut references, &mut report);
             }
+            Ok(None) => {}
             Err(error) if error.is_not_found() => {}
             Err(error) => {
                 return Err(error.within(format!("error retrieving image with tag {tag:?}: ")));
@@ -288,10 +353,14 @@ impl Search<'_> {
     fn keep(
         &self,
         tag: &str,
-        metadata: &Metadata,
+        metadata: Option<&Metadata>,
         references: &mut Vec<DiscoveredImageReference>,
         report: &mut TagReport,
     ) {
+        let Some(metadata) = metadata else {
+            report.drop(Reason::Vanished, tag);
+            return;
+        };
         let platform = self.selector.platform.as_ref();
         if !metadata.serves(platform) {
             report.drop(Reason::Platform(self.selector.platform_text()), tag);
@@ -307,33 +376,52 @@ impl Search<'_> {
 
     /// What is known of a tag's image now: a look at the tag's digest, and
     /// where that is new, the image itself.
-    async fn resolve(&self, tag: &str) -> Result<Arc<Metadata>, Error> {
+    async fn resolve(&self, tag: &str) -> Result<Resolved, Error> {
         let cache = &self.images.cache;
-        let address = self.repository.address().to_string();
         let naming = |e: Error| {
             e.within(format!(
-                "error getting image descriptor for tag {tag:?} from repo URL {address}: "
+                "error getting image descriptor for tag {tag:?} from repo URL {}: ",
+                self.known
             ))
         };
-        if let Some(known) = cache.tag(&address, tag) {
+        if let Some(known) = cache.tag(&self.known, tag) {
             if self.by_tag
-                && let Some(metadata) = cache.digest(&known)
+                && let Some(metadata) = cache.digest(&known).await
             {
-                return Ok(metadata);
+                return Ok(Some(metadata));
             }
-            let now = self.repository.digest(tag).await.map_err(naming)?;
-            if let Some(metadata) = now.and_then(|digest| cache.digest(&digest)) {
-                cache.put_tag(&address, tag, &metadata.digest);
-                return Ok(metadata);
+            let now = match self.repository.digest(tag).await {
+                Ok(now) => now,
+                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) => return Err(naming(error)),
+            };
+            if let Some(now) = now
+                && let Some(metadata) = cache.digest(&now).await
+            {
+                cache.put_tag(&self.known, tag, &now);
+                return Ok(Some(metadata));
             }
         }
-        let fetched = self.repository.manifest(tag).await.map_err(naming)?;
-        let metadata = match cache.digest(&fetched.digest) {
-            Some(metadata) => metadata,
-            None => self.read(fetched, 0).await.map_err(naming)?,
+        let fetched = match self.repository.manifest(tag).await {
+            Ok(fetched) => fetched,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(naming(error)),
         };
-        cache.put_tag(&address, tag, &metadata.digest);
-        Ok(metadata)
+        let metadata = match cache.digest(&fetched.digest).await {
+            Some(metadata) => metadata,
+            None => match self.read(fetched, 0).await {
+                Ok(metadata) => metadata,
+                // Parts go with the tag; without it, they are not missed.
+                Err(error) if error.is_not_found() && self.vanished(tag).await => return Ok(None),
+                Err(error) => return Err(naming(error)),
+            },
+        };
+        cache.put_tag(&self.known, tag, &metadata.digest);
+        Ok(Some(metadata))
+    }
+
+    async fn vanished(&self, tag: &str) -> bool {
+        self.repository.digest(tag).await.is_err_and(|e| e.is_not_found())
     }
 
     /// The metadata of a fetched object, its parts fetched as needed.
@@ -350,7 +438,7 @@ impl Search<'_> {
                 ObjectKind::Index => self.index(&fetched, depth).await?,
             };
             let metadata = Arc::new(metadata);
-            self.images.cache.put(&metadata);
+            self.images.cache.put(&metadata).await;
             Ok(metadata)
         }
         .boxed()
@@ -358,13 +446,26 @@ impl Search<'_> {
 
     async fn image(&self, fetched: &Fetched) -> Result<Metadata, Error> {
         let manifest: Manifest = parse(&fetched.bytes, "manifest", &fetched.digest)?;
-        let embedded = manifest.config.data.as_deref().and_then(embedded);
-        let config = match embedded {
-            Some(bytes) => bytes.into(),
-            None => self.repository.blob(&manifest.config.digest).await?,
-        };
-        let config: Config = parse(&config, "image config", &manifest.config.digest)?;
+        let config = self.config(&manifest.config).await?;
         Ok(Metadata::image(&fetched.digest, &manifest, &config))
+    }
+
+    async fn config(&self, descriptor: &Descriptor) -> Result<Config, Error> {
+        if descriptor.is_empty() {
+            return Ok(Config::default());
+        }
+        let bytes = match descriptor.embedded().map_err(Error::Unexpected)? {
+            Some(bytes) => bytes.into(),
+            None => {
+                let bytes = self.repository.blob(&descriptor.digest).await?;
+                descriptor.check(&bytes).map_err(Error::Unexpected)?;
+                bytes
+            }
+        };
+        match parse(&bytes, "image config", &descriptor.digest) {
+            Err(_) if !descriptor.is_of_image() => Ok(Config::default()),
+            parsed => parsed,
+        }
     }
 
     async fn index(&self, fetched: &Fetched, depth: usize) -> Result<Metadata, Error> {
@@ -384,10 +485,10 @@ impl Search<'_> {
         }
         let children: Vec<(Entry, Option<Timestamp>)> = stream::iter(usable)
             .map(|entry| async move {
-                let child = match self.images.cache.digest(&entry.digest) {
+                let child = match self.images.cache.digest(&entry.digest).await {
                     Some(child) => child,
                     None => {
-                        let fetched = self.repository.manifest(&entry.digest).await?;
+                        let fetched = self.repository.manifest_of(&entry.digest).await?;
                         self.read(fetched, depth + 1).await?
                     }
                 };
@@ -407,11 +508,6 @@ fn parse<'a, T: serde::Deserialize<'a>>(
 ) -> Result<T, Error> {
     serde_json::from_slice(bytes)
         .map_err(|e| Error::Unexpected(format!("the {what} {digest} cannot be read: {e}")))
-}
-
-fn embedded(data: &str) -> Option<Vec<u8>> {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(data).ok()
 }
 
 /// The time as the API keeps it.

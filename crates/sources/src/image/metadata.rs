@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Entries of an index that are looked at.
 pub(super) const MOST_ENTRIES: usize = 128;
 
+/// The digest of `{}`, the config of artifacts that have none.
+const EMPTY_CONFIG: &str =
+    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
 type Annotations = BTreeMap<String, String>;
 
 /// An operating system, an architecture, perhaps a variant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Platform {
     os: String,
     architecture: String,
@@ -38,7 +43,7 @@ impl fmt::Display for Platform {
 }
 
 /// What is known of one digest.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Metadata {
     /// Of the top-level object.
     pub(super) digest: String,
@@ -145,14 +150,70 @@ pub(super) struct Manifest {
     pub(super) annotations: Annotations,
 }
 
-/// What a manifest names its config with.
+/// What a manifest names its config with. An artifact may have none.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Descriptor {
+    #[serde(default, rename = "mediaType")]
+    media_type: String,
     #[serde(default)]
     pub(super) digest: String,
+    /// Bytes; 0 where it is not said.
+    #[serde(default)]
+    pub(super) size: u64,
     /// The content itself, base64.
     #[serde(default)]
     pub(super) data: Option<String>,
+}
+
+impl Descriptor {
+    /// Whether there is anything to be read: artifacts may have no config, or
+    /// the empty one that the image specification has for them.
+    pub(super) fn is_empty(&self) -> bool {
+        self.digest.is_empty() || self.digest == EMPTY_CONFIG
+    }
+
+    /// Whether it is an image's config. An artifact's may be anything.
+    pub(super) fn is_of_image(&self) -> bool {
+        matches!(
+            self.media_type.as_str(),
+            "" | "application/vnd.oci.image.config.v1+json"
+                | "application/vnd.docker.container.image.v1+json"
+        )
+    }
+
+    /// The content that stands in the descriptor itself, if any.
+    ///
+    /// # Errors
+    /// Content that is not what size and digest say.
+    pub(super) fn embedded(&self) -> Result<Option<Vec<u8>>, String> {
+        use base64::Engine;
+        let Some(data) = self.data.as_deref().filter(|d| !d.is_empty()) else { return Ok(None) };
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .map_err(|e| format!("the embedded config {} is no base64: {e}", self.digest))?;
+        self.check(&bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Whether content has the size and digest that were named.
+    ///
+    /// # Errors
+    /// What it has instead.
+    pub(super) fn check(&self, bytes: &[u8]) -> Result<(), String> {
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(bytes)));
+        if digest != self.digest {
+            return Err(format!("the config {} has digest {digest}", self.digest));
+        }
+        if self.size != 0 && self.size != bytes.len() as u64 {
+            return Err(format!(
+                "the config {} has {} bytes and not {}",
+                self.digest,
+                bytes.len(),
+                self.size
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// An index, as far as it matters.

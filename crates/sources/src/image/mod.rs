@@ -15,7 +15,7 @@ mod selector;
 
 pub use discovery::{CacheByTag, Discovered, Images, Settings};
 pub use report::{Dropped, Reason, TagReport};
-pub use selector::{Selector, Strategy};
+pub use selector::{Selector, Strategy, matches_tag};
 
 #[cfg(test)]
 mod tests;

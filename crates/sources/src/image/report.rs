@@ -18,6 +18,8 @@ pub enum Reason {
     Constraint(String),
     /// Their images are not made for the platform.
     Platform(String),
+    /// They were gone when their image was to be read.
+    Vanished,
     /// They are not the tag that is followed (strategy Digest).
     NotFollowed(String),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Reason {
             ),
             Self::Constraint(text) => write!(f, "do not meet the constraint {text:?}"),
             Self::Platform(text) => write!(f, "have no image for the platform {text:?}"),
+            Self::Vanished => f.write_str("were removed while they were looked at"),
             Self::NotFollowed(tag) => write!(f, "are not the tag {tag:?}"),
         }
     }

@@ -191,6 +191,26 @@ impl Selector {
     }
 }
 
+/// Whether an image subscription takes a tag: what a webhook receiver asks
+/// before it has a Warehouse refreshed (`warehouses` 11).
+///
+/// # Errors
+/// A subscription that cannot be understood.
+///
+/// ```
+/// let subscription = api::ImageSubscription {
+///     repo_url: "ghcr.io/owner/app".to_owned(),
+///     constraint: "^1".to_owned(),
+///     ..Default::default()
+/// };
+/// assert!(sources::image::matches_tag(&subscription, "v1.2.3")?);
+/// assert!(!sources::image::matches_tag(&subscription, "latest")?);
+/// # Ok::<(), sources::Error>(())
+/// ```
+pub fn matches_tag(subscription: &ImageSubscription, tag: &str) -> Result<bool, Error> {
+    Ok(Selector::new(subscription)?.check(tag).is_ok())
+}
+
 fn removed(field: &str) -> Error {
     Error::Config(format!(
         "{field} is deprecated and unsupported as of v1.11.0; use {field}Regexes instead"

@@ -272,6 +272,17 @@ impl Bench {
         self.registry.push_tag("owner/app", tag, &image).expect("published")
     }
 
+    /// Discovery after a restart: only what is in the folder is known.
+    fn restarted(&self, folder: &std::path::Path) -> Images {
+        let client = ClientSettings {
+            mirrors: format!("docker.io={}", self.registry.url()).parse().expect("a mirror"),
+            retry_delay: Duration::from_millis(1),
+            ..ClientSettings::default()
+        };
+        let cache_folder = Some(folder.to_owned());
+        Images::new(Settings { client, cache_folder, ..Settings::default() }).expect("discovery")
+    }
+
     async fn tags(&self, fields: Value) -> Vec<String> {
         let found = self.images.discover(&subscription(fields), None).await.expect("found");
         found.result.references.into_iter().map(|r| r.tag).collect()
@@ -385,4 +396,269 @@ async fn a_failure_names_the_repository() {
         "{text}"
     );
     assert_eq!(error.class(), ErrorClass::Auth);
+}
+
+#[test]
+fn webhooks_ask_by_tag() {
+    for (fields, tag, expected) in [
+        (json!({"constraint": "^1"}), "v1.2.3", true),
+        (json!({"constraint": "^1"}), "v1.2", false),
+        (json!({"constraint": "^1"}), "2.0.0", false),
+        (json!({"ignoreTagsRegexes": ["debug"]}), "1.0.0-debug", false),
+        (json!({"imageSelectionStrategy": "NewestBuild"}), "main", true),
+        (json!({"imageSelectionStrategy": "Lexical", "allowTagsRegexes": ["^n"]}), "main", false),
+        (json!({"imageSelectionStrategy": "Digest", "constraint": "latest"}), "latest", true),
+        (json!({"imageSelectionStrategy": "Digest", "constraint": "latest"}), "main", false),
+    ] {
+        let matches = matches_tag(&subscription(fields.clone()), tag);
+        assert_eq!(matches.ok(), Some(expected), "{fields} {tag}");
+    }
+    assert!(matches_tag(&subscription(json!({"constraint": "latest"})), "1.0.0").is_err());
+}
+
+#[tokio::test]
+async fn what_is_known_survives_a_restart() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    for tag in ["1.0.0", "1.1.0"] {
+        bench.push(tag, "2024-01-01T00:00:00Z", &["linux/amd64", "linux/arm64"]);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let fields = json!({"imageSelectionStrategy": "NewestBuild"});
+    let before = bench.restarted(folder.path());
+    let before = before.discover(&subscription(fields.clone()), None).await.expect("found");
+    assert_eq!(before.requests, bench.registry.traffic().total());
+    let traffic = bench.registry.traffic();
+    traffic.clear();
+    let images = bench.restarted(folder.path());
+    let after = images.discover(&subscription(fields.clone()), None).await.expect("found");
+    assert_eq!(after.result, before.result);
+    assert_eq!((traffic.count("HEAD", ""), traffic.count("GET", "")), (2, 1));
+    assert_eq!(after.requests, 3);
+    // With cacheByTag the listing is enough.
+    traffic.clear();
+    let by_tag = json!({"imageSelectionStrategy": "NewestBuild", "cacheByTag": true});
+    let images = bench.restarted(folder.path());
+    let after = images.discover(&subscription(by_tag), None).await.expect("found");
+    assert_eq!((after.result, traffic.count("", "")), (before.result.clone(), 1));
+    // What is damaged on disk is got again.
+    for entry in std::fs::read_dir(folder.path()).expect("entries") {
+        std::fs::write(entry.expect("an entry").path(), "damaged").expect("written");
+    }
+    let images = bench.restarted(folder.path());
+    let after = images.discover(&subscription(fields), None).await.expect("found");
+    assert_eq!(after.result, before.result);
+}
+
+#[tokio::test]
+async fn a_tag_that_vanishes_is_left_out_and_told() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    for tag in ["1.0.0", "1.1.0", "1.2.0", "1.3.0"] {
+        bench.push(tag, "2024-01-01T00:00:00Z", &[]);
+    }
+    let gone = |path: &str, times: usize| {
+        bench.registry.traffic().fail(sandbox::registry::Fault {
+            status: 404,
+            path_contains: path.into(),
+            times,
+            ..Default::default()
+        });
+    };
+    // Between the listing and the manifest.
+    gone("/manifests/1.3.0", 1);
+    let fields = json!({"discoveryLimit": 2});
+    let found = bench.images.discover(&subscription(fields.clone()), None).await.expect("found");
+    let tags: Vec<&str> = found.result.references.iter().map(|r| r.tag.as_str()).collect();
+    assert_eq!(tags, ["1.2.0", "1.1.0"], "the next one takes its place");
+    assert_eq!(
+        found.report.to_string(),
+        "4 tags seen: 1 were removed while they were looked at (for example \"1.3.0\")"
+    );
+    // Before the look at its digest.
+    gone("/manifests/1.2.0", 1);
+    assert_eq!(bench.tags(json!({"discoveryLimit": 2})).await, ["1.3.0", "1.1.0"]);
+    // After its manifest: a part is missing, and so is the tag.
+    bench.push("1.3.0", "2024-05-01T00:00:00Z", &[]);
+    gone("/blobs/", 1);
+    let traffic = bench.registry.traffic();
+    let error = bench.images.discover(&subscription(fields), None).await.expect_err("a part");
+    assert!(error.to_string().contains("/blobs/sha256:"), "the tag is there still: {error}");
+    gone("/blobs/", 1);
+    // Its digest and its manifest are there, at the second look it is not.
+    traffic.fail(sandbox::registry::Fault {
+        status: 404,
+        path_contains: "/manifests/1.3.0".into(),
+        after: 2,
+        times: 1,
+        ..Default::default()
+    });
+    let newest = json!({"imageSelectionStrategy": "NewestBuild", "allowTagsRegexes": ["3"]});
+    let found = bench.images.discover(&subscription(newest), None).await.expect("found");
+    assert!(found.result.references.is_empty());
+    assert!(found.report.to_string().contains("1 were removed while"), "{}", found.report);
+}
+
+#[tokio::test]
+async fn no_more_is_read_than_is_needed() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    let tags: Vec<String> = (0..5_000).map(|n| format!("1.{}.{}", n / 100, n % 100)).collect();
+    for tag in &tags {
+        bench.registry.push_tag("owner/app", tag, &NewImage::default()).expect("published");
+    }
+    let traffic = bench.registry.traffic();
+    let found = bench.images.discover(&subscription(json!({})), None).await.expect("found");
+    assert_eq!(found.result.references.len(), 20);
+    assert_eq!(traffic.count("GET", "/tags/list"), 5);
+    assert_eq!((traffic.count("GET", "/manifests/"), traffic.count("GET", "/blobs/")), (20, 20));
+    traffic.clear();
+    let found = bench.images.discover(&subscription(json!({})), None).await.expect("found");
+    assert_eq!((found.requests, traffic.count("GET", "/tags/list")), (25, 5));
+    assert_eq!(traffic.count("HEAD", "/manifests/"), 20);
+}
+
+const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+impl Bench {
+    fn put(&self, tag: Option<&str>, content_type: &str, manifest: &Value) -> String {
+        self.registry.push_manifest("owner/app", tag, content_type, manifest.to_string())
+    }
+
+    fn config(&self, config: &Value) -> Value {
+        let text = config.to_string();
+        let size = text.len();
+        json!({"digest": self.registry.push_blob("owner/app", text), "size": size})
+    }
+}
+
+#[tokio::test]
+async fn everything_that_a_tag_may_name() {
+    use base64::Engine;
+    let at = "2024-01-01T00:00:00Z";
+    let lexical = json!({"imageSelectionStrategy": "Lexical"});
+    let created = json!({"created": at});
+    let embedded = base64::engine::general_purpose::STANDARD.encode(created.to_string());
+    for (name, content_type, requests, manifest) in [
+        ("docker", DOCKER, 3, json!({"config": "CONFIG"})),
+        ("oci", OCI, 3, json!({"config": "CONFIG"})),
+        ("embedded", OCI, 2, json!({"config": "CONFIG", "data": embedded})),
+        ("no config", OCI, 2, json!({})),
+        (
+            "the empty config",
+            OCI,
+            2,
+            json!({"config": {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2,
+                "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}}),
+        ),
+        ("an artifact's", OCI, 3, json!({"config": "TEXT"})),
+        ("a list", DOCKER_LIST, 4, json!({"manifests": ["linux/amd64", "unknown/unknown"]})),
+        ("an index", OCI_INDEX, 4, json!({"manifests": ["linux/amd64", ""]})),
+    ] {
+        let bench = Bench::start(CacheByTag::Allow).await;
+        let mut manifest = manifest;
+        if manifest["config"] == "CONFIG" {
+            manifest["config"] = bench.config(&created);
+            manifest["config"]["data"] = manifest["data"].take();
+        } else if manifest["config"] == "TEXT" {
+            let digest = bench.registry.push_blob("owner/app", "no JSON");
+            manifest["config"] =
+                json!({"digest": digest, "size": 7, "mediaType": "application/vnd.x.config"});
+        }
+        let child = json!({"config": bench.config(&created)});
+        let child = bench.put(None, OCI, &child);
+        for entry in manifest["manifests"].as_array_mut().into_iter().flatten() {
+            let platform = entry.as_str().unwrap_or_default().split_once('/');
+            let platform = platform.map(|(os, a)| json!({"os": os, "architecture": a}));
+            *entry = json!({"digest": child, "platform": platform});
+        }
+        let digest = bench.put(Some("t"), content_type, &manifest);
+        let found = bench.images.discover(&subscription(lexical.clone()), None).await;
+        let found = found.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let references = &found.result.references;
+        assert_eq!(
+            (references[0].digest.as_str(), references.len()),
+            (digest.as_str(), 1),
+            "{name}"
+        );
+        assert_eq!(found.requests, requests, "{name}");
+        let dated = !matches!(name, "no config" | "the empty config" | "an artifact's");
+        assert_eq!(references[0].created_at.is_some(), dated, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_image_may_be() {
+    let lexical = json!({"imageSelectionStrategy": "Lexical"});
+    for (name, content_type, manifest, expected) in [
+        (
+            "schema 1",
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            json!({}),
+            "unknown artifact type: application/vnd.docker.distribution.manifest.v1+prettyjws",
+        ),
+        (
+            "a parameter",
+            "application/vnd.oci.image.manifest.v1+json; charset=utf-8",
+            json!({}),
+            "unknown artifact type: application/vnd.oci.image.manifest.v1+json; charset=utf-8",
+        ),
+        (
+            "no image",
+            OCI_INDEX,
+            json!({"manifests": []}),
+            "empty V2 manifest list or OCI index is not supported",
+        ),
+        (
+            "attestations alone",
+            OCI_INDEX,
+            json!({"manifests": [{"digest": "x", "platform": {"os": "unknown", "architecture": "unknown"}}]}),
+            "empty V2 manifest list or OCI index is not supported",
+        ),
+        (
+            "itself, by its tag",
+            OCI_INDEX,
+            json!({"manifests": [{"digest": "t", "platform": {"os": "linux", "architecture": "amd64"}}]}),
+            "names \"t\" where a digest must stand",
+        ),
+        ("no JSON", OCI, json!("text"), "cannot be read"),
+        ("a config of another size", OCI, json!({"config": {"size": 3}}), "has 2 bytes and not 3"),
+        (
+            "an embedded config of another digest",
+            OCI,
+            json!({"config": {"size": 2, "data": "e30="}, "other": true}),
+            "has digest sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        ),
+    ] {
+        let bench = Bench::start(CacheByTag::Allow).await;
+        let mut manifest = manifest;
+        if manifest["config"].is_object() {
+            // `[]` is read for its size and refused; `{}` would be the empty one.
+            let text = if manifest["other"] == true { "{ }" } else { "[]" };
+            manifest["config"]["digest"] = json!(bench.registry.push_blob("owner/app", text));
+        }
+        bench.put(Some("t"), content_type, &manifest);
+        let error = bench.images.discover(&subscription(lexical.clone()), None).await;
+        let error = error.expect_err(name).to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+        assert!(error.contains("for tag \"t\" from repo URL index.docker.io/owner/app"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn indexes_in_indexes_end() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    let mut inner = bench.put(None, OCI, &json!({}));
+    for depth in 0..5 {
+        let entry = json!({"digest": inner, "platform": {"os": "linux", "architecture": "amd64"}});
+        inner = bench.put(Some(&format!("d{depth}")), OCI_INDEX, &json!({"manifests": [entry]}));
+    }
+    let of = |tag: &str| json!({"imageSelectionStrategy": "Digest", "constraint": tag});
+    assert_eq!(bench.tags(of("d2")).await, ["d2"]);
+    let error = bench.images.discover(&subscription(of("d4")), None).await;
+    // Those within are known by now, and need not be read.
+    assert!(error.is_ok());
+    let fresh = bench.restarted(tempfile::tempdir().expect("a folder").path());
+    let error = fresh.discover(&subscription(of("d4")), None).await.expect_err("too deep");
+    assert!(error.to_string().contains("or lies too deep"), "{error}");
 }
