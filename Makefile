@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test lint crds docs bench soak
+.PHONY: help demo test test-deps lint crds docs bench soak
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,10 @@ demo: ## build, start the sandbox, run the quick start (ARGS=--serve stays up)
 
 test: ## all tests: units, end to end in the sandbox, documentation
 	$(CARGO) test --locked --workspace
+
+test-deps: ## install the Debian packages that some tests use (as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry
 
 lint: ## formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
@@ -28,6 +32,7 @@ bench: ## benchmarks, with the figures printed
 	$(CARGO) run --quiet --locked --release -p supercargo -- demo --runs 20
 	$(CARGO) bench --locked -p e2e
 	$(CARGO) bench --locked -p expr
+	$(CARGO) bench --locked -p sources
 
 soak: ## the tests that must hold many times in a row (TIMES=20)
 	for i in $$(seq $(or $(TIMES),20)); do $(CARGO) test --locked -p e2e || exit 1; done

@@ -237,6 +237,18 @@ proptest! {
         }
     }
 
+    /// Of strict versions the order is the specification's, which another
+    /// implementation knows too.
+    #[test]
+    fn the_order_is_the_specifications(
+        a in "[0-2]\\.[0-2]\\.[0-2](-(0|[1-9][0-9]?|rc|RC|a-1)(\\.(0|[1-9]|b|B2)){0,3})?(\\+[a-c]{1,2})?",
+        b in "[0-2]\\.[0-2]\\.[0-2](-(0|[1-9][0-9]?|rc|RC|a-1)(\\.(0|[1-9]|b|B2)){0,3})?(\\+[a-c]{1,2})?",
+    ) {
+        let ours = |text: &str| Version::parse_strict(text).expect("a version");
+        let theirs = |text: &str| semver::Version::parse(text).expect("a version");
+        prop_assert_eq!(ours(&a).precedence(&ours(&b)), theirs(&a).cmp_precedence(&theirs(&b)));
+    }
+
     /// `=`, `<`, `>`, `<=`, `>=` with a whole version agree with the order.
     #[test]
     fn operators_agree_with_the_order(v in version(), c in version()) {
