@@ -92,7 +92,7 @@ impl Repository {
             limit: LARGEST_PAGE,
         };
         let tried = async { self.ask(&ask).await.map(|_| ()) };
-        self.session.logged_in.get_or_try_init(|| tried).await.map(|()| ())
+        self.session.logged_in.get_or_try_init(|| tried).await.copied()
     }
 
     /// All tags, in the registry's order (`warehouses` 6.8 P4).
