@@ -109,7 +109,7 @@ impl Charts {
                         .await
                         .map_err(discovering)?;
                     let versions = index.versions(&subscription.name);
-                    Ok((selector.select(versions.iter().map(|v| &**v)), site.sent()))
+                    Ok::<_, Error>((selector.select(versions.iter().map(|v| &**v)), site.sent()))
                 }
                 Kind::Oci => {
                     let address = oci::address(url).map_err(selecting)?;
