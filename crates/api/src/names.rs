@@ -83,22 +83,28 @@ mod tests {
 
     #[test]
     fn a_name_is_the_stage_a_time_and_the_freight() {
-        // spec: api/7.9-1 promotions/12-1
+        // spec: api/7.9-1 promotions/naming-1
         let name = parts("dev", "abc123def456");
         assert_eq!(
             (name.len(), name[0].as_str(), name[1].len(), name[2].as_str()),
             (3, "dev", 26, "abc123d")
         );
-        // spec: api/7.9-2
+        // spec: api/7.9-2 promotions/naming-2
         assert_eq!(parts("prod", "abc")[2], "abc");
-        // spec: api/7.9-3
+        // spec: api/7.9-3 promotions/naming-6
         let name = parts("DEV-STAGE", "ABC123DEF456");
         assert_eq!((name[0].as_str(), name[2].as_str()), ("dev-stage", "abc123d"));
         assert_eq!(name[1], name[1].to_lowercase());
-        // spec: api/7.9-4
-        assert_eq!(promotion(&"a".repeat(220), "abc123def456", now()).len(), 253);
+        // spec: api/7.9-4 promotions/naming-3
+        let name = promotion(&"a".repeat(220), "abc123def456", now());
+        assert_eq!((name.len(), name.split('.').next().unwrap().len()), (253, 218));
+        // spec: promotions/naming-5
+        let whole = format!("{}--", "a".repeat(216));
+        assert_eq!(parts(&whole, "abc1234")[0], whole, "nothing is cut, so nothing is trimmed");
+        // spec: promotions/naming-4
         let cut = format!("{}---{}", "a".repeat(215), "b".repeat(12));
         assert_eq!(parts(&cut, "abc1234")[0], "a".repeat(215));
+        // spec: promotions/naming-7
         assert_eq!(promotion("", "abc", now()), "");
         assert_eq!(promotion("s", "", now()), "");
     }
@@ -109,11 +115,17 @@ mod tests {
         let name = promotion_to_target(&"a".repeat(200), &"b".repeat(200), "abc1234", now());
         assert!(name.len() <= 253 && !name.contains("..") && !name.contains("-."), "{name}");
         let short = promotion_to_target("fake-stage", "us-east", "abc1234567890", now());
+        // spec: promotions/naming-8
+        let ulid = short.split('.').nth(2).unwrap_or_default();
+        assert!(
+            ulid.len() == 26 && ulid.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+        );
         assert!(short.starts_with("fake-stage.us-east.") && short.ends_with(".abc1234"), "{short}");
     }
 
     #[test]
     fn names_of_one_millisecond_sort_in_the_order_of_making() {
+        // spec: promotions/naming-9
         let names: Vec<String> = (0..50).map(|_| promotion("s", "f", now())).collect();
         assert!(names.windows(2).all(|w| w[0] < w[1]), "{names:?}");
     }

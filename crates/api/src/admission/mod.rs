@@ -8,6 +8,8 @@ mod freight;
 mod identity;
 mod project_check;
 mod promotion;
+#[cfg(test)]
+mod promotion_cases;
 mod promotion_request;
 mod stage;
 mod steps;

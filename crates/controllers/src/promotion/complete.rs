@@ -1,15 +1,16 @@
 //! What admission gives a new Promotion, given by the controller where no
-//! webhook runs (house rule 11, `promotions` 2.1): variables and steps of the
-//! Stage's template, labels, owner. Pure.
+//! webhook runs (house rule 11, `promotions` 2.1 and 2.2): variables and steps
+//! of the Stage's template, labels, owner, and whether it holds or resumes
+//! auto-promotion. Pure.
 //!
-//! What cannot be given afterwards is the name, by which a Stage's Promotions
-//! are in order; one that does not fit ends the Promotion with the name that
-//! would.
+//! What cannot be given afterwards is a name. It does not matter: a Stage's
+//! Promotions are in the order of their making.
 
 use std::sync::Arc;
 
 use ::promotion::build;
 use ::promotion::inflation::{TaskKind, TaskLookup};
+use api::admission::{Requester, mark_hold_or_resume};
 use api::{Freight, Promotion, PromotionTaskSpec, Stage};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -60,6 +61,7 @@ impl TaskLookup for Tasks<'_> {
 }
 
 /// The merge patch that completes the Promotion; none where admission did.
+/// `auto_promotion` says whether the Stage is promoted to by itself.
 ///
 /// # Errors
 /// Why it cannot be completed, for its user.
@@ -68,17 +70,18 @@ pub fn missing(
     stage: &Stage,
     tasks: &dyn TaskLookup,
     freight: &[Arc<Freight>],
+    auto_promotion: bool,
     now: Timestamp,
 ) -> Result<Option<Value>, String> {
     // Admission sets this label on every Promotion.
     if promotion.labels().contains_key(api::labels::STAGE) {
         return Ok(None);
     }
-    let freight = match (promotion.spec.freight.as_deref(), &promotion.spec.origin) {
+    let available = api::availability::list(stage, freight, now);
+    let candidates = api::candidates::of(stage, &available);
+    let name = match (promotion.spec.freight.as_deref(), &promotion.spec.origin) {
         (Some(name), _) if !name.is_empty() => name.to_owned(),
         (_, Some(origin)) => {
-            let available = api::availability::list(stage, freight, now);
-            let candidates = api::candidates::of(stage, &available);
             let candidate = candidates.get(&origin.to_string()).ok_or_else(|| {
                 format!(
                     "no auto-promotion candidate found for origin {:?} on Stage {:?}",
@@ -90,44 +93,32 @@ pub fn missing(
         }
         _ => return Err("exactly one of spec.freight or spec.origin must be set".to_owned()),
     };
-    let name = promotion.name_any();
-    let wanted = api::names::promotion(&stage.name_any(), &freight, now);
-    if !fits(&name, &wanted) {
-        return Err(format!(
-            "the name {name:?} gives this Promotion no place among those of Stage {:?}, and no \
-             admission webhook has named it; create it again with the name {wanted:?}",
-            stage.name_any()
-        ));
-    }
     let (vars, steps) = build::vars_and_steps(stage, tasks).map_err(|e| e.to_string())?;
     let mut metadata = promotion.metadata.clone();
     build::set_metadata(&mut metadata, stage);
+    let chosen = freight.iter().find(|f| f.name_any() == name);
+    let origin = chosen.map(|f| f.origin.clone()).unwrap_or_default();
+    let is_candidate = chosen.filter(|_| auto_promotion).map(|_| {
+        candidates.get(&origin.to_string()).is_some_and(|candidate| candidate.name_any() == name)
+    });
+    // The Stage controller labels what it makes itself, so this one is a user's.
+    let a_user = Requester { username: "", control_plane: false };
+    mark_hold_or_resume(&mut metadata, a_user, &origin, is_candidate);
+    let mut annotations = json!(metadata.annotations);
+    for key in [api::annotations::AUTO_PROMOTION_HOLD, api::annotations::AUTO_PROMOTION_RESUME] {
+        if promotion.annotations().contains_key(key) && annotations.get(key).is_none() {
+            annotations[key] = Value::Null;
+        }
+    }
     Ok(Some(json!({
         "metadata": {
             "labels": metadata.labels,
-            "annotations": metadata.annotations,
+            "annotations": annotations,
             "ownerReferences": metadata.owner_references,
             "resourceVersion": promotion.metadata.resource_version,
         },
-        "spec": {"freight": freight, "origin": null, "vars": vars, "steps": steps},
+        "spec": {"freight": name, "origin": null, "vars": vars, "steps": steps},
     })))
-}
-
-/// Whether the name is built like the one that admission would give:
-/// `<stage>.<ulid>.<freight>`.
-fn fits(name: &str, wanted: &str) -> bool {
-    let parts = |name: &str| -> Option<(String, String, String)> {
-        let (rest, freight) = name.rsplit_once('.')?;
-        let (stage, ulid) = rest.rsplit_once('.')?;
-        Some((stage.to_owned(), ulid.to_owned(), freight.to_owned()))
-    };
-    let (Some(has), Some(wants)) = (parts(name), parts(wanted)) else { return false };
-    let is_ulid = has.1.len() == 26
-        && has
-            .1
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"ilou".contains(&b)));
-    has.0 == wants.0 && is_ulid && has.2 == wants.2
 }
 
 #[cfg(test)]
@@ -161,18 +152,37 @@ mod tests {
     }
 
     fn completed(name: &str, spec: Value, steps: Value) -> Result<Option<Value>, String> {
-        let promotion: Promotion = object("Promotion", name, json!({"spec": spec}));
+        completed_with(name, spec, steps, json!({}), false)
+    }
+
+    fn completed_with(
+        name: &str,
+        spec: Value,
+        steps: Value,
+        annotations: Value,
+        auto_promotion: bool,
+    ) -> Result<Option<Value>, String> {
+        let mut promotion: Promotion = object("Promotion", name, json!({"spec": spec}));
+        promotion.metadata.annotations = serde_json::from_value(annotations).unwrap();
         let freight: Freight =
             object("Freight", "abc1234567", json!({"origin": {"kind": "Warehouse", "name": "w"}}));
         let now = "2026-11-25T10:00:00Z".parse().unwrap();
         let tasks = ::promotion::inflation::Tasks::new();
-        missing(&promotion, &stage(steps), &tasks, &[Arc::new(freight)], now)
+        let older: Freight =
+            object("Freight", "old1234567", json!({"origin": {"kind": "Warehouse", "name": "w"}}));
+        let made = |mut freight: Freight, at: &str| {
+            freight.metadata.creation_timestamp = serde_json::from_value(json!(at)).unwrap();
+            Arc::new(freight)
+        };
+        let all = [made(freight, "2026-11-25T09:00:00Z"), made(older, "2026-11-24T09:00:00Z")];
+        missing(&promotion, &stage(steps), &tasks, &all, auto_promotion, now)
     }
 
     #[test]
     fn what_admission_gives_is_given_afterwards() {
         let written = json!({"stage": "dev", "freight": "abc1234567", "steps": [{"uses": "mine"}]});
         let change = completed(NAME, written.clone(), json!([{"uses": "x"}])).unwrap().unwrap();
+        // "promotions/admission-3" (the name stays: it does not matter), "promotions/admission-4"
         assert_eq!(change["spec"]["steps"], json!([{"uses": "x", "as": "step-1"}]));
         assert_eq!(
             change["spec"]["vars"],
@@ -185,16 +195,16 @@ mod tests {
         let change = completed(NAME, from_origin.clone(), json!([{"uses": "x"}])).unwrap().unwrap();
         assert_eq!(change["spec"]["freight"], "abc1234567");
         assert!(change["spec"]["origin"].is_null());
+        // "promotions/admission-5", but for the name, which stays as it was made.
+        let change =
+            completed_with(NAME, from_origin.clone(), json!([{"uses": "x"}]), json!({}), true);
+        let annotations = change.unwrap().unwrap()["metadata"]["annotations"].clone();
+        assert_eq!(annotations[api::annotations::AUTO_PROMOTION_RESUME], "Warehouse/w");
 
         let mut elsewhere = from_origin;
         elsewhere["origin"]["name"] = json!("v");
         for (name, spec, steps, want) in [
-            (
-                "promo-x7k2p",
-                &written,
-                json!([{"uses": "x"}]),
-                "create it again with the name \"dev.",
-            ),
+            // "promotions/admission-6"
             (
                 NAME,
                 &elsewhere,
@@ -221,17 +231,39 @@ mod tests {
     }
 
     #[test]
-    fn a_name_must_be_in_order() {
-        let wanted = "dev.01j000000000000000000000zz.abc1234";
-        for (name, want) in [
-            ("dev.01k0000000000000000000abcd.abc1234", true),
-            ("dev.01k0000000000000000000abcd.other12", false),
-            ("prod.01k0000000000000000000abcd.abc1234", false),
-            ("dev.01k0000000000000000000abcu.abc1234", false),
-            ("promo-x7k2p", false),
-            ("dev.1.abc1234", false),
+    fn any_name_will_do() {
+        let written = json!({"stage": "dev", "freight": "abc1234567", "steps": [{"uses": "mine"}]});
+        for name in ["promo-x7k2p", "dev.1.abc1234", "prod.01k0000000000000000000abcd.abc1234"] {
+            let change = completed(name, written.clone(), json!([{"uses": "x"}])).unwrap();
+            assert_eq!(change.unwrap()["spec"]["freight"], "abc1234567", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_users_choice_holds_or_resumes_auto_promotion() {
+        use api::annotations::{AUTO_PROMOTION_HOLD as HOLD, AUTO_PROMOTION_RESUME as RESUME};
+        let origin = "Warehouse/w";
+        let supplied = json!({HOLD: "Warehouse/other"});
+        for (id, freight, given, auto, hold, resume) in [
+            ("promotions/admission-16", "old1234567", supplied.clone(), true, json!(origin), None),
+            ("promotions/admission-17", "abc1234567", json!({}), true, Value::Null, Some(origin)),
+            (
+                "promotions/admission-17",
+                "abc1234567",
+                supplied.clone(),
+                true,
+                Value::Null,
+                Some(origin),
+            ),
+            ("promotions/admission-19", "old1234567", supplied, false, Value::Null, None),
+            ("unknown Freight", "gone", json!({}), true, Value::Null, None),
         ] {
-            assert_eq!(fits(name, wanted), want, "{name}");
+            let spec = json!({"stage": "dev", "freight": freight, "steps": [{"uses": "x"}]});
+            let steps = json!([{"uses": "x"}]);
+            let change = completed_with("n", spec, steps, given, auto).unwrap().unwrap();
+            let annotations = &change["metadata"]["annotations"];
+            assert_eq!(annotations[HOLD], hold, "{id}");
+            assert_eq!(annotations[RESUME].as_str(), resume, "{id}");
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use api::promotions::{follows, place};
 use api::{Freight, FreightOrigin, Promotion, Stage, StageStatus};
 use kube::ResourceExt;
 
-use super::promotions::{is_terminal, phase};
+use super::promotions::{is_terminal, last_place, phase};
 use super::status::quote;
 
 /// What is to be done about one requested origin.
@@ -109,15 +110,15 @@ fn judge(
     }
     let mut same: Vec<&Arc<Promotion>> =
         promotions.iter().filter(|p| p.spec.freight.as_deref() == Some(name.as_str())).collect();
-    let last = status.last_promotion.as_ref().map(|l| l.name.as_str());
+    let last = last_place(promotions, status);
     let unfolded = |p: &Promotion| {
         !is_terminal(p)
-            || (phase(p).is_succeeded() && last.is_none_or(|last| p.name_any().as_str() > last))
+            || (phase(p).is_succeeded() && last.as_ref().is_none_or(|last| follows(p, last)))
     };
     if let Some(pending) = same.iter().find(|p| unfolded(p)) {
         return Verdict::Pending(pending.name_any());
     }
-    same.sort_by_key(|p| (p.creation_timestamp().map(|t| t.0), p.name_any()));
+    same.sort_by_key(|p| place(p));
     match same.last() {
         Some(newest) if !phase(newest).is_succeeded() => {
             Verdict::Failed { promotion: newest.name_any(), phase: phase(newest).to_string() }

@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{AutoPromotionHold, FreightOrigin, Promotion, PromotionReference, Stage, StageStatus};
+use api::promotions::{Place, follows, place, place_of_last};
+use api::{
+    AutoPromotionHold, FreightOrigin, FreightReference, Promotion, PromotionReference, Stage,
+    StageStatus,
+};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -28,34 +32,38 @@ pub fn in_order(promotions: &[Arc<Promotion>]) -> Vec<Arc<Promotion>> {
     sorted
 }
 
-/// Whether a Promotion's name gives it a place among those of its Stage:
-/// `<stage>.<ulid>.<freight>`, as admission names it (`promotions` 3). One of
-/// another name would stand before or after all others for ever, so it counts
-/// for nothing here; the Promotion controller tells its maker.
-pub fn has_place(stage: &str, promotion: &str) -> bool {
-    let Some((rest, _freight)) = promotion.rsplit_once('.') else { return false };
-    let Some((prefix, ulid)) = rest.rsplit_once('.') else { return false };
-    let stage = stage.to_lowercase();
-    let is_ulid = ulid.len() == 26 && ulid.bytes().all(|b| b.is_ascii_alphanumeric());
-    // A Target may follow the Stage's name, and a long one is cut.
-    let is_stage = prefix
-        .strip_prefix(stage.as_str())
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        || (prefix.len() > 200 && stage.starts_with(prefix));
-    is_ulid && is_stage
+/// The place of the last Promotion that was folded in, if there is one: what
+/// stands after it is new.
+pub fn last_place(promotions: &[Arc<Promotion>], status: &StageStatus) -> Option<Place> {
+    let last = status.last_promotion.as_ref()?;
+    Some(place_of_last(last, promotions.iter().map(AsRef::as_ref)))
+}
+
+/// What [`sync`] must know beside the Stage and its Promotions.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// Whether the Stage is promoted to by itself.
+    pub auto_promotion: bool,
+    /// Whether new Promotions are let through at all (they are not without a
+    /// Project).
+    pub may_start: bool,
+    /// The Freight of that name, if it is known.
+    pub freight: &'a dyn Fn(&str) -> Option<FreightReference>,
 }
 
 /// Folds finished Promotions into `status` and decides which Promotion is the
-/// current one. `may_start` says whether new Promotions are let through at all
-/// (they are not without a Project).
+/// current one.
+///
+/// The current one is said to be Running from the start: being current is
+/// what lets it run, and the Stage need not be written again when it does.
 pub fn sync(
     stage: &Stage,
     promotions: &[Arc<Promotion>],
-    auto_promotion: bool,
-    may_start: bool,
+    given: Given<'_>,
     status: &mut StageStatus,
     now: Timestamp,
 ) -> Synced {
+    let Given { auto_promotion, may_start, freight } = given;
     let generation = stage.metadata.generation.unwrap_or_default();
     tidy_holds(stage, auto_promotion, status);
     let order = in_order(promotions);
@@ -83,8 +91,11 @@ pub fn sync(
         return synced;
     }
     if !is_terminal(first) && may_start && verification_lets_through(status) {
-        let message =
-            format!("Promotion {} is currently {}", quote(&first.name_any()), phase(first));
+        let message = format!(
+            "Promotion {} is currently {}",
+            quote(&first.name_any()),
+            api::PromotionPhase::Running
+        );
         status::set(
             status,
             types::PROMOTING,
@@ -96,7 +107,11 @@ pub fn sync(
         );
         status.current_promotion = Some(PromotionReference {
             name: first.name_any(),
-            freight: first.status.as_ref().and_then(|s| s.freight.clone()),
+            freight: first
+                .status
+                .as_ref()
+                .and_then(|s| s.freight.clone())
+                .or_else(|| freight(first.spec.freight.as_deref()?)),
             ..PromotionReference::default()
         });
         return synced;
@@ -121,13 +136,13 @@ pub fn verification_lets_through(status: &StageStatus) -> bool {
 /// Terminal Promotions that are newer than the last one that was folded in,
 /// oldest first.
 fn not_yet_folded(order: &[Arc<Promotion>], status: &StageStatus) -> Vec<Arc<Promotion>> {
-    let last = status.last_promotion.as_ref().map(|l| l.name.as_str());
+    let last = last_place(order, status);
     let mut new: Vec<Arc<Promotion>> = order
         .iter()
-        .filter(|p| is_terminal(p) && last.is_none_or(|last| p.name_any().as_str() > last))
+        .filter(|p| is_terminal(p) && last.as_ref().is_none_or(|last| follows(p, last)))
         .cloned()
         .collect();
-    new.sort_by_key(|p| p.name_any());
+    new.sort_by_key(|p| place(p));
     new
 }
 
@@ -254,19 +269,19 @@ pub fn effective_holds(
         return BTreeMap::new();
     }
     let mut holds = status.auto_promotion_holds.clone();
-    let last = status.last_promotion.as_ref().map(|l| l.name.as_str());
+    let last = last_place(promotions, status);
     for request in &stage.spec.requested_freight {
         let key = request.origin.to_string();
         let newest = promotions
             .iter()
             .filter(|p| !phase(p).is_aborted())
-            .filter(|p| last.is_none_or(|last| p.name_any().as_str() > last))
+            .filter(|p| last.as_ref().is_none_or(|last| follows(p, last)))
             .filter(|p| {
                 let annotations = p.annotations();
                 annotations.get(api::annotations::AUTO_PROMOTION_HOLD) == Some(&key)
                     || annotations.get(api::annotations::AUTO_PROMOTION_RESUME) == Some(&key)
             })
-            .max_by_key(|p| p.name_any());
+            .max_by_key(|p| place(p));
         match newest {
             Some(p) if p.annotations().get(api::annotations::AUTO_PROMOTION_HOLD) == Some(&key) => {
                 holds.insert(key, hold(p, request.origin.clone()));

@@ -4,6 +4,12 @@ use super::super::samples::*;
 use super::super::status::types;
 use super::*;
 
+fn given(auto_promotion: bool, may_start: bool) -> Given<'static> {
+    let freight =
+        &|name: &str| Some(api::FreightReference { name: name.to_owned(), ..Default::default() });
+    Given { auto_promotion, may_start, freight }
+}
+
 fn run(
     warehouses: &[&str],
     promotions: &[Arc<Promotion>],
@@ -11,7 +17,7 @@ fn run(
     auto: bool,
 ) -> (StageStatus, Synced) {
     let mut status = status_of(before);
-    let synced = sync(&stage(warehouses), promotions, auto, true, &mut status, noon());
+    let synced = sync(&stage(warehouses), promotions, given(auto, true), &mut status, noon());
     (status, synced)
 }
 
@@ -215,32 +221,55 @@ fn a_current_one_that_was_deleted_makes_room_in_this_pass_only() {
     let case = "stages/22.2-20";
     assert_eq!((current(&status), synced.has_non_terminal), (None, true), "{case}");
     let mut status = status;
-    sync(&stage(&["w"]), &[waiting], false, true, &mut status, noon());
+    sync(&stage(&["w"]), &[waiting], given(false, true), &mut status, noon());
     assert_eq!(current(&status), Some("p2"), "{case}");
 }
 
 #[test]
-fn only_names_in_order_have_a_place() {
-    let ulid = "01j00000000000000000000000";
-    let long = "a".repeat(230);
-    for (stage, name, expected) in [
-        ("dev", format!("dev.{ulid}.abc1234"), true),
-        ("Dev", format!("dev.{ulid}.abc"), true),
-        ("dev", format!("dev.target.{ulid}.abc1234"), true),
-        (long.as_str(), format!("{}.{ulid}.abc1234", "a".repeat(218)), true),
-        ("dev", format!("developer.{ulid}.abc1234"), false),
-        ("dev", "promo-x7k2p".to_owned(), false),
-        ("dev", "dev.1.abc1234".to_owned(), false),
-    ] {
-        assert_eq!(has_place(stage, &name), expected, "{name}");
-    }
+fn what_a_new_one_brings_is_known_at_once() {
+    let freight =
+        &|name: &str| Some(api::FreightReference { name: name.to_owned(), ..Default::default() });
+    let given = Given { freight, ..given(false, true) };
+    let mut status = status_of(json!({}));
+    sync(&stage(&["w"]), &[promotion("p1", json!({}))], given, &mut status, noon());
+    let brings = status.current_promotion.as_ref().and_then(|p| p.freight.as_ref());
+    assert_eq!(brings.map(|f| f.name.as_str()), Some("f1"));
+    let written = status.clone();
+    // When it runs and says so itself, nothing changes.
+    let runs = promotion("p1", json!({"phase": "Running", "freight": {"name": "f1"}}));
+    sync(&stage(&["w"]), &[runs], given, &mut status, noon());
+    assert_eq!(status, written);
+}
+
+#[test]
+fn names_that_users_chose_do_not_matter() {
+    let made = |name: &str, phase: &str, at: &str| {
+        let mut promotion = (*promotion(name, json!({"phase": phase}))).clone();
+        promotion.metadata.creation_timestamp = serde_json::from_value(json!(at)).unwrap();
+        Arc::new(promotion)
+    };
+    let ulid = "dev.01j00000000000000000000000.f1";
+    let first = made("zzz", "Succeeded", "2026-01-01T10:00:00Z");
+    let second = made(ulid, "Succeeded", "2026-01-01T10:00:05Z");
+    let third = made("aaa", "Pending", "2026-01-01T10:00:09Z");
+    let fourth = made("000", "Pending", "2026-01-01T10:00:20Z");
+    let all = [fourth, third, second, first];
+
+    // All that ended is folded in, the oldest first.
+    let before = json!({"currentPromotion": {"name": ulid}});
+    let (status, _) = run(&["w"], &all, before, false);
+    assert_eq!(last(&status), Some(ulid));
+    // What was folded in is not folded in again, and the oldest that waits is next.
+    let before = json!({"lastPromotion": {"name": ulid}});
+    let (status, _) = run(&["w"], &all, before, false);
+    assert_eq!((last(&status), current(&status)), (Some(ulid), Some("aaa")));
 }
 
 #[test]
 fn without_a_project_nothing_starts() {
     let mut status = status_of(json!({}));
     let waiting = promotion("p1", json!({}));
-    let synced = sync(&stage(&["w"]), &[waiting], false, false, &mut status, noon());
+    let synced = sync(&stage(&["w"]), &[waiting], given(false, false), &mut status, noon());
     assert!(synced.has_non_terminal);
     assert_eq!(current(&status), None);
 }
