@@ -27,10 +27,26 @@ pub enum ErrorClass {
     Internal,
 }
 
+impl ErrorClass {
+    /// Whether the fault passes by itself, so that trying again is all there
+    /// is to do.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Transient | Self::RateLimited { .. })
+    }
+
+    /// Whether only a person can mend it: what was written, or what was
+    /// allowed, must change.
+    pub fn needs_a_person(self) -> bool {
+        matches!(self, Self::Config | Self::Auth)
+    }
+}
+
 /// An error of a step's run.
 ///
-/// The engine turns it into a step status as `promotions` 7.4 says: a
-/// terminal error ends the step at once, any other counts against the error
+/// The engine turns it into a step status as `promotions` 7.4 says, but for
+/// what its class decides (`engine::completion`): a fault that passes is
+/// tried again within the step's time, one that needs a person ends the step
+/// at once, as a terminal one does; any other counts against the error
 /// threshold.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -64,7 +80,8 @@ impl StepError {
         Self { terminal: true, failed: true, ..Self::new(class, message) }
     }
 
-    /// The same error with an output.
+    /// The same error with an output: later steps see what was found out
+    /// before it.
     #[must_use]
     pub fn with_output(mut self, output: Map<String, Value>) -> Self {
         self.output = Some(Box::new(output));

@@ -24,29 +24,87 @@ pub fn message(text: &str) -> String {
     format!("{start}\n… ({} bytes left out) …\n{end}", tail - head)
 }
 
-/// Whether an output fits beside the other steps' outputs.
+/// How many texts of one output may be left out.
+const MOST_LEFT_OUT: usize = 16;
+
+/// Makes an output fit beside the other steps' outputs: its largest texts
+/// are left out, each with a marker in its place that says how large it was.
+/// The answer says which, in words; empty where all fits.
+///
+/// A marker stands for a whole text: half of one could pass for it.
 ///
 /// # Errors
-/// A terminal error that says how much is too much.
+/// A terminal error where no few texts are to blame.
 pub fn output(
     state: &Map<String, Value>,
     alias: &str,
-    output: &Map<String, Value>,
-) -> Result<(), StepError> {
+    output: &mut Map<String, Value>,
+) -> Result<String, StepError> {
+    let sized = |map: &Map<String, Value>| -> usize {
+        map.iter().map(|(name, value)| name.len() + size(value)).sum()
+    };
     let others = state.iter().filter(|(name, _)| *name != alias);
     let before: usize = others.map(|(name, value)| name.len() + size(value)).sum();
-    let own: usize = output.iter().map(|(name, value)| name.len() + size(value)).sum();
-    if before + own <= STATE {
-        return Ok(());
+    let whole = sized(output);
+    let mut left_out = Vec::new();
+    while before + sized(output) > STATE {
+        let mut largest = None;
+        for (name, value) in output.iter_mut() {
+            find_largest(name, value, &mut largest);
+        }
+        match largest {
+            Some((path, text)) if left_out.len() < MOST_LEFT_OUT && text.len() > MESSAGE => {
+                left_out.push(format!("{path} ({} bytes)", text.len()));
+                *text = marker(text.len());
+            }
+            _ => {
+                return Err(StepError::terminal(
+                    ErrorClass::Config,
+                    format!(
+                        "its output of {whole} bytes does not fit beside the {before} bytes of \
+                         other steps' outputs: a Promotion keeps {STATE} bytes at most; let the \
+                         step output less, or pass it on in a file"
+                    ),
+                ));
+            }
+        }
     }
-    Err(StepError::terminal(
-        ErrorClass::Config,
-        format!(
-            "its output of {own} bytes does not fit beside the {before} bytes of other steps' \
-             outputs: a Promotion keeps {STATE} bytes at most; let the step output less, or pass \
-             it on in a file"
-        ),
+    if left_out.is_empty() {
+        return Ok(String::new());
+    }
+    Ok(format!(
+        "too large to be kept, and left out of its output: {}; pass it on in a file",
+        left_out.join(", ")
     ))
+}
+
+/// What stands in the place of a text of so many bytes.
+fn marker(bytes: usize) -> String {
+    format!("({bytes} bytes left out: a Promotion keeps {STATE} bytes of outputs at most)")
+}
+
+/// The largest text beneath `value`, with its path.
+fn find_largest<'a>(
+    path: &str,
+    value: &'a mut Value,
+    largest: &mut Option<(String, &'a mut String)>,
+) {
+    match value {
+        Value::String(text) if largest.as_ref().is_none_or(|(_, l)| l.len() < text.len()) => {
+            *largest = Some((path.to_owned(), text));
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                find_largest(&format!("{path}[{i}]"), item, largest);
+            }
+        }
+        Value::Object(map) => {
+            for (key, item) in map {
+                find_largest(&format!("{path}.{key}"), item, largest);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The length of the value's compact JSON, roughly: escapes are not counted.
@@ -73,15 +131,35 @@ mod tests {
         assert!(kept.starts_with("beginé") && kept.ends_with("éend") && kept.contains("left out"));
     }
 
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_text_too_large_leaves_a_marker() {
+        let mut large = object(json!({"text": "x".repeat(5 << 20), "list": [{"id": "kept"}]}));
+        let said = output(&Map::new(), "a", &mut large).unwrap();
+        assert!(said.contains("text (5242880 bytes)"), "{said}");
+        assert_eq!(
+            Value::Object(large),
+            json!({"text": "(5242880 bytes left out: a Promotion keeps 524288 bytes of outputs at \
+                    most)", "list": [{"id": "kept"}]})
+        );
+    }
+
     #[test]
     fn outputs_must_fit_together() {
-        let big = "x".repeat(STATE / 2);
-        let one = json!({"text": big}).as_object().cloned().unwrap_or_default();
+        let mut one = object(json!({"text": "x".repeat(STATE / 2)}));
         let mut state = Map::new();
-        assert!(output(&state, "a", &one).is_ok());
+        assert_eq!(output(&state, "a", &mut one).unwrap(), "");
         state.insert("a".to_owned(), Value::Object(one.clone()));
-        assert!(output(&state, "a", &one).is_ok(), "it takes the place of the earlier one");
-        let error = output(&state, "b", &one).unwrap_err();
+        assert_eq!(output(&state, "a", &mut one).unwrap(), "", "it replaces the earlier one");
+        let mut nested = object(json!({"deep": [{"text": "x".repeat(STATE / 2)}]}));
+        let said = output(&state, "b", &mut nested).unwrap();
+        assert!(said.contains("deep[0].text"), "{said}");
+
+        let mut many = object(json!({"list": vec!["x".repeat(100); STATE / 100]}));
+        let error = output(&state, "b", &mut many).unwrap_err();
         assert!(error.terminal && error.message.contains("does not fit"), "{error}");
     }
 }

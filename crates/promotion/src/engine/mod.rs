@@ -11,6 +11,8 @@ pub mod completion;
 #[cfg(test)]
 mod crash_tests;
 pub mod environment;
+#[cfg(test)]
+mod fault_tests;
 pub mod final_phase;
 pub mod journal;
 pub mod outputs;
@@ -22,6 +24,8 @@ pub mod schema;
 pub mod scope;
 #[cfg(test)]
 mod scope_tests;
+#[cfg(test)]
+mod secret_tests;
 pub mod skip;
 pub mod status_functions;
 #[cfg(test)]

@@ -94,6 +94,7 @@ impl<'a> Pass<'a> {
             .enumerate()
             .map(|(index, (step, alias))| At { index, step, alias })
             .collect();
+        self.learn_secrets(steps.get(..plan.from).unwrap_or(&steps)).await;
         if !plan.replay.is_empty() {
             self.touch(true)?;
             self.half_done = true;
@@ -115,6 +116,19 @@ impl<'a> Pass<'a> {
         self.status.message = message;
         self.status.current_step = index_of(run.steps.len().saturating_sub(1));
         Ok(Outcome::Finished(self.to_record()))
+    }
+
+    /// Looks up the secrets that steps saw in an earlier pass, so that what
+    /// later steps say is masked as if they ran in the same one.
+    async fn learn_secrets(&self, earlier: &[At<'_>]) {
+        for at in earlier {
+            if !mentions_secrets(self.run, at.step) {
+                continue;
+            }
+            let seen = Seen { state: &self.state, entries: &self.status.step_execution_metadata };
+            // What it evaluates to is of no interest here, nor whether it does.
+            let _ = self.scope(*at).config(seen).await;
+        }
     }
 
     /// Does to the working directory what the step did when it was recorded.
@@ -151,12 +165,11 @@ impl<'a> Pass<'a> {
             at.alias, at.step.uses, failure.message
         )));
         self.status.message.clone_from(&message);
-        let passes =
-            matches!(failure.class, ErrorClass::Transient | ErrorClass::RateLimited { .. });
-        if passes && !failure.terminal {
+        if failure.class.passes() && !failure.terminal {
+            let retry_after = Some(completion::back_off(failure.class, None, (self.engine.now)()));
             let error = Some(StepError { message, ..failure });
             let status = self.to_record();
-            return Ok(Some(Outcome::Waiting { status, retry_after: None, error, rebuild: true }));
+            return Ok(Some(Outcome::Waiting { status, retry_after, error, rebuild: true }));
         }
         self.status.phase = PromotionPhase::Errored;
         Ok(Some(Outcome::Finished(self.to_record())))
@@ -215,7 +228,10 @@ impl<'a> Pass<'a> {
             self.update(at, |entry| entry.status = Status::Running);
         }
         let traits = (limits(at.step, kind.as_ref()), kind.effect(), kind.propagates_task_output());
-        let problems = self.engine.registry.config_problems(&at.step.uses, &context.config);
+        let problems = match retry_problem(at.step) {
+            Some(problem) => Ok(vec![problem]),
+            None => self.engine.registry.config_problems(&at.step.uses, &context.config),
+        };
         let attempted = match problems {
             Ok(problems) if problems.is_empty() => {
                 let acts_outside = kind.effect() == Effect::Outside;
@@ -262,7 +278,13 @@ impl<'a> Pass<'a> {
         if let Verdict::Incomplete(error) = completion::complete(entry, &attempted, limits, now) {
             self.status.phase = PromotionPhase::Running;
             self.status.message = error.as_ref().map(|e| e.message.clone()).unwrap_or_default();
-            let retry_after = attempted.ok().and_then(|r| r.retry_after);
+            let started = times::read(entry.started_at.as_ref());
+            let retry_after = match &error {
+                Some(error) if error.class.passes() => {
+                    Some(completion::back_off(error.class, started, now))
+                }
+                _ => attempted.ok().and_then(|r| r.retry_after),
+            };
             let rebuild = error.is_some() && effect == Effect::WorkingDirectory;
             let status = self.to_record();
             return Ok(Some(Outcome::Waiting { status, retry_after, error, rebuild }));
@@ -385,34 +407,49 @@ impl<'a> Pass<'a> {
     /// The attempt without the secret values that its expressions saw, and
     /// no larger than a status takes.
     fn fit_to_keep(&self, alias: &str, attempted: Attempted) -> Attempted {
-        let masked = |text: &str| bounds::message(&self.secrets.mask(text));
         match attempted {
             Ok(mut result) => {
-                result.message = masked(&result.message);
-                result.output = result.output.and_then(|o| self.masked_output(o));
-                if let Some(output) = &result.output {
-                    bounds::output(&self.state, alias, output)?;
-                }
+                let left_out = self.fit_output(alias, result.output.as_mut())?;
+                result.message = self.fit_message(result.message, left_out);
                 if let Some(check) = result.health_check.as_mut() {
                     check.config = self.secrets.mask_json(&check.config);
                 }
                 Ok(result)
             }
             Err(mut error) => {
-                error.message = masked(&error.message);
-                let output = error.output.take().and_then(|o| self.masked_output(*o));
-                let output = output.filter(|o| bounds::output(&self.state, alias, o).is_ok());
-                error.output = output.map(Box::new);
+                // The error says more than that its output is too large.
+                let left_out = self.fit_output(alias, error.output.as_deref_mut());
+                if left_out.is_err() {
+                    error.output = None;
+                }
+                error.message = self.fit_message(error.message, left_out.unwrap_or_default());
                 Err(error)
             }
         }
     }
 
-    fn masked_output(&self, output: Map<String, Value>) -> Option<Map<String, Value>> {
-        match self.secrets.mask_json(&Value::Object(output)) {
-            Value::Object(output) => Some(output),
-            _ => None,
+    /// Masks the output and leaves out what is too large; says what.
+    fn fit_output(
+        &self,
+        alias: &str,
+        output: Option<&mut Map<String, Value>>,
+    ) -> Result<String, StepError> {
+        let Some(output) = output else { return Ok(String::new()) };
+        if let Value::Object(masked) =
+            self.secrets.mask_json(&Value::Object(std::mem::take(output)))
+        {
+            *output = masked;
         }
+        bounds::output(&self.state, alias, output)
+    }
+
+    fn fit_message(&self, text: String, left_out: String) -> String {
+        let text = match (text.as_str(), left_out.as_str()) {
+            (_, "") => text,
+            ("", _) => left_out,
+            _ => format!("{text}; {left_out}"),
+        };
+        bounds::message(&self.secrets.mask(&text))
     }
 
     /// Writes what was done and what is about to be done.
@@ -462,6 +499,20 @@ pub fn limits(step: &PromotionStep, kind: &dyn Step) -> Limits {
         error_threshold: threshold.unwrap_or_else(|| kind.default_error_threshold().max(1)),
         timeout: timeout.filter(|t| !t.is_zero()),
     }
+}
+
+/// What of the step's retry settings cannot be read: it must not run as if it
+/// had none (`api` 3.4).
+fn retry_problem(step: &PromotionStep) -> Option<String> {
+    let (field, value, detail) = step.retry.as_ref()?.problem()?;
+    Some(format!("retry.{field}: {value} {detail}"))
+}
+
+/// Whether evaluating the step may look a Secret up.
+fn mentions_secrets(run: &Run, step: &PromotionStep) -> bool {
+    let says = |text: &str| text.to_ascii_lowercase().contains("secret");
+    let config = step.config.as_ref().map(Value::to_string).unwrap_or_default();
+    says(&config) || run.vars.iter().chain(&step.vars).any(|var| says(&var.value))
 }
 
 fn index_of(index: usize) -> i64 {

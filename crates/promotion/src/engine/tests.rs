@@ -14,15 +14,15 @@ use crate::error::{ErrorClass, StepError};
 use crate::step::{Effect, Registry, Step, StepContext, StepResult};
 use crate::world::World;
 
-type Body = dyn Fn(&StepContext) -> Result<StepResult, StepError> + Send + Sync;
+pub(super) type Body = dyn Fn(&StepContext) -> Result<StepResult, StepError> + Send + Sync;
 
 /// A kind made of a function.
 pub(super) struct Mock {
-    kind: &'static str,
-    effect: Effect,
-    propagates: bool,
-    schema: Value,
-    body: Box<Body>,
+    pub(super) kind: &'static str,
+    pub(super) effect: Effect,
+    pub(super) propagates: bool,
+    pub(super) schema: Value,
+    pub(super) body: Box<Body>,
 }
 
 #[async_trait]
@@ -44,7 +44,7 @@ impl Step for Mock {
     }
 }
 
-fn mock(
+pub(super) fn mock(
     kind: &'static str,
     body: impl Fn(&StepContext) -> Result<StepResult, StepError> + Send + Sync + 'static,
 ) -> Mock {
@@ -75,16 +75,16 @@ impl Step for Wait {
     }
 }
 
-fn object(value: Value) -> Map<String, Value> {
+pub(super) fn object(value: Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
 
 fn wrong(terminal: bool, failed: bool) -> Result<StepResult, StepError> {
-    let error = StepError::new(ErrorClass::Transient, "something went wrong");
+    let error = StepError::new(ErrorClass::Internal, "something went wrong");
     Err(StepError { terminal, failed, ..error })
 }
 
-fn registry() -> Registry {
+pub(super) fn registry() -> Registry {
     let output = || object(json!({"key": "value"}));
     Registry::default()
         .with(mock("ok", move |_| Ok(StepResult::succeeded().with_output(output()))))
@@ -161,7 +161,7 @@ pub(super) fn run_of(steps: Vec<PromotionStep>, temp: &tempfile::TempDir) -> Run
 
 /// Keeps the statuses written.
 #[derive(Default)]
-struct Kept(Vec<PromotionStatus>);
+pub(super) struct Kept(pub(super) Vec<PromotionStatus>);
 
 #[async_trait]
 impl Recorder for Kept {
@@ -171,7 +171,7 @@ impl Recorder for Kept {
     }
 }
 
-fn running() -> PromotionStatus {
+pub(super) fn running() -> PromotionStatus {
     PromotionStatus { phase: Phase::Running, ..Default::default() }
 }
 
@@ -187,14 +187,14 @@ async fn go(steps: Value) -> PromotionStatus {
     status_of(go_from(steps, running()).await)
 }
 
-fn status_of(outcome: Outcome) -> PromotionStatus {
+pub(super) fn status_of(outcome: Outcome) -> PromotionStatus {
     match outcome {
         Outcome::Finished(status) | Outcome::Waiting { status, .. } => status,
         Outcome::Interrupted(why) => panic!("interrupted: {why}"),
     }
 }
 
-fn statuses(status: &PromotionStatus) -> Vec<Status> {
+pub(super) fn statuses(status: &PromotionStatus) -> Vec<Status> {
     status.step_execution_metadata.iter().map(|e| e.status).collect()
 }
 
@@ -512,6 +512,97 @@ async fn odd_results() {
     assert_eq!(status.phase, Phase::Running);
     assert_eq!(statuses(&status), [Status::Failed]);
     assert_eq!(status.step_execution_metadata[0].error_count, 0);
+}
+
+#[tokio::test]
+async fn an_error_with_an_output_is_an_error() {
+    // "promotions/engine-27": a runner cannot return Succeeded together with
+    // an error here; an error that carries what a success would have is that.
+    let registry = registry().with(mock("both", |_| {
+        Err(StepError::new(ErrorClass::Internal, "something went wrong")
+            .with_output(object(json!({"key": "value"}))))
+    }));
+    let temp = tempfile::tempdir().unwrap();
+    let run = run_of(vec![step(json!({"uses": "both", "as": "x"}))], &temp);
+    let status = status_of(engine(registry).run(&run, running(), &mut Kept::default()).await);
+    assert_eq!((status.phase, statuses(&status)), (Phase::Errored, vec![Status::Errored]));
+    assert_eq!(
+        status.message,
+        "step \"x\" met error threshold of 1: error running step \"x\": something went wrong"
+    );
+    assert_eq!(state(&status), json!({"x": {"key": "value"}}), "what it left is kept");
+}
+
+#[tokio::test]
+async fn a_fault_that_passes_is_tried_again() {
+    let limited = ErrorClass::RateLimited { retry_after: Duration::from_secs(90) };
+    let faults = [(ErrorClass::Transient, 1), (limited, 90)];
+    for (class, pause) in faults {
+        let registry = registry().with(mock("fault", move |_| Err(StepError::new(class, "busy"))));
+        let temp = tempfile::tempdir().unwrap();
+        let run = run_of(vec![step(json!({"uses": "fault", "as": "x"}))], &temp);
+        let mut status = running();
+        // However often it fails, within its time.
+        for _ in 0..3 {
+            let outcome = engine(registry.clone()).run(&run, status, &mut Kept::default()).await;
+            let Outcome::Waiting { status: after, retry_after, error: Some(error), .. } = outcome
+            else {
+                panic!("must wait with an error");
+            };
+            assert_eq!(retry_after, Some(Duration::from_secs(pause)));
+            assert_eq!(error.message, "error running step \"x\": busy");
+            assert_eq!(after.message, error.message, "says what it waits for");
+            assert_eq!(after.step_execution_metadata[0].error_count, 0);
+            status = after;
+        }
+        let late = start() + jiff::SignedDuration::from_secs(601);
+        let engine = Engine { now: Arc::new(move || late), ..engine(registry) };
+        let status = status_of(engine.run(&run, status, &mut Kept::default()).await);
+        assert_eq!(status.phase, Phase::Errored);
+        assert_eq!(
+            status.message,
+            "step \"x\" timed out after 10m0s; the last attempt: error running step \"x\": busy"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_cannot_be_read_fails_the_step() {
+    for (retry, want) in [
+        (
+            json!({"timeout": "soon"}),
+            "step \"x\": invalid ok config: retry.timeout: \"soon\" must be a duration, for example \
+             30s, 5m or 1h30m",
+        ),
+        (
+            json!({"errorThreshold": -1}),
+            "step \"x\": invalid ok config: retry.errorThreshold: -1 must be a whole number, 0 or more",
+        ),
+    ] {
+        let status = go(json!([{"uses": "ok", "as": "x", "retry": retry}])).await;
+        assert_eq!((status.phase, status.message.as_str()), (Phase::Failed, want));
+    }
+}
+
+#[tokio::test]
+async fn a_large_output_leaves_a_marker() {
+    let registry = registry().with(mock("large", |_| {
+        let text = "x".repeat(5 << 20);
+        Ok(StepResult::succeeded().with_output(object(json!({"text": text, "id": 7}))))
+    }));
+    let temp = tempfile::tempdir().unwrap();
+    let steps = vec![
+        step(json!({"uses": "large", "as": "a"})),
+        step(json!({"uses": "echo", "as": "b", "config": {"x": "${{ outputs.a.text }}"}})),
+    ];
+    let run = run_of(steps, &temp);
+    let status = status_of(engine(registry).run(&run, running(), &mut Kept::default()).await);
+    assert_eq!(status.phase, Phase::Succeeded);
+    assert!(message(&status, 0).contains("text (5242880 bytes)"), "{}", message(&status, 0));
+    let marker = "(5242880 bytes left out: a Promotion keeps 524288 bytes of outputs at most)";
+    let state = state(&status);
+    assert_eq!(state["a"], json!({"text": marker, "id": 7}));
+    assert_eq!(state["b"]["config"]["x"], marker, "later steps see what is kept");
 }
 
 #[tokio::test]
