@@ -58,6 +58,7 @@
 
 mod address;
 mod checkout;
+mod descent;
 mod error;
 mod eviction;
 mod fetch;
@@ -284,6 +285,23 @@ impl Git {
     /// cannot be read.
     pub fn mark_broken(&self, snapshot: &Snapshot) {
         snapshot.mirror.mark_broken();
+    }
+
+    /// Whether a commit is `ancestor` or came after it, both as full ids;
+    /// `None` where the snapshot has not both of them.
+    ///
+    /// # Errors
+    /// A mirror that cannot be read.
+    pub async fn contains(
+        &self,
+        snapshot: &Snapshot,
+        commit: &str,
+        ancestor: &str,
+    ) -> Result<Option<bool>, GitError> {
+        let snapshot = snapshot.clone();
+        let (commit, ancestor) = (commit.to_owned(), ancestor.to_owned());
+        blocking("comparing commits", move || descent::contains(&snapshot, &commit, &ancestor))
+            .await
     }
 
     /// Makes a clone at `dir` from a snapshot.

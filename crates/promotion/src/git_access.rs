@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use credentials::{CredentialKind, Login};
 
+use crate::argocd::ancestry::Ancestry;
 use crate::error::{ErrorClass, StepError};
 use crate::step::StepContext;
 use crate::workdir::WorkPath;
@@ -19,6 +20,8 @@ pub struct GitAccess {
     pub identity: git::Identity,
     /// How git-push takes in remote commits (`GIT_PUSH_INTEGRATION_POLICY`).
     pub policy: git::IntegrationPolicy,
+    /// What is known about which commit came after which.
+    pub ancestry: Ancestry,
 }
 
 impl GitAccess {
@@ -28,6 +31,7 @@ impl GitAccess {
             git,
             identity: git::Identity::default(),
             policy: git::IntegrationPolicy::AlwaysRebase,
+            ancestry: Ancestry::default(),
         }
     }
 
@@ -71,11 +75,21 @@ pub(crate) async fn remote(
     url: &str,
     insecure_skip_tls_verify: bool,
 ) -> Result<git::Remote, StepError> {
+    remote_of(&context.project, world, url, insecure_skip_tls_verify).await
+}
+
+/// The repository at a URL as a Project may see it.
+pub(crate) async fn remote_of(
+    project: &str,
+    world: &World,
+    url: &str,
+    insecure_skip_tls_verify: bool,
+) -> Result<git::Remote, StepError> {
     let git = &access(world)?.git;
     // For messages, and to refuse what is no URL before anybody is asked.
     let bare = git.remote(url, None, insecure_skip_tls_verify).map_err(|e| step_error("", &e))?;
     let Some(store) = &world.credentials else { return Ok(bare) };
-    let found = store.get(&context.project, CredentialKind::Git, bare.url()).await;
+    let found = store.get(project, CredentialKind::Git, bare.url()).await;
     let Some(credential) = found.map_err(|e| {
         let class = match e.class() {
             credentials::ErrorClass::Auth => ErrorClass::Auth,

@@ -7,27 +7,29 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
-use kube::runtime::reflector::{ObjectRef, Store};
 use serde_json::Value;
 
 use super::application::{Application, GROUP, KIND, PLURAL, VERSION};
-use super::freshness::Settled;
-use super::{ArgoCd, ArgoCdError, DEFAULT_NAMESPACE, Selector};
+use super::{ArgoCd, ArgoCdError, DEFAULT_NAMESPACE, NOT_SERVED, Selector};
 
-/// Argo CD's cluster. Reads come from a watch's cache where one is given.
+/// Argo CD's cluster. Reads come from a watch where one is given.
 #[derive(Clone)]
 pub struct ClusterArgoCd {
     client: kube::Client,
     default_namespace: String,
-    cache: Option<Cache>,
+    known: Option<Arc<dyn Known>>,
 }
 
-#[derive(Clone)]
-struct Cache {
-    store: Store<Application>,
-    settled: Arc<Settled>,
-    /// Where the watch sees one namespace alone.
-    only: Option<String>,
+/// What a watch of the process knows of the Applications.
+pub trait Known: Send + Sync {
+    /// Whether the watch sees that namespace and has seen all of it once.
+    fn covers(&self, namespace: &str) -> bool;
+    /// The Application, if it exists.
+    fn get(&self, namespace: &str, name: &str) -> Option<Application>;
+    /// The Applications of a namespace.
+    fn list(&self, namespace: &str) -> Vec<Application>;
+    /// See [`ArgoCd::is_settled`].
+    fn is_settled(&self, app: &Application) -> bool;
 }
 
 /// How long to wait between two looks at a cluster that does not serve
@@ -51,19 +53,13 @@ impl ClusterArgoCd {
             "" => DEFAULT_NAMESPACE,
             namespace => namespace,
         };
-        Self { client, default_namespace: default_namespace.to_owned(), cache: None }
+        Self { client, default_namespace: default_namespace.to_owned(), known: None }
     }
 
-    /// The same with reads from a watch's cache. `settled` must be fed with the
-    /// watch's events; `only` names the namespace where the watch sees but one.
+    /// The same with reads from a watch.
     #[must_use]
-    pub fn with_cache(
-        mut self,
-        store: Store<Application>,
-        settled: Arc<Settled>,
-        only: Option<String>,
-    ) -> Self {
-        self.cache = Some(Cache { store, settled, only });
+    pub fn with_known(mut self, known: Arc<dyn Known>) -> Self {
+        self.known = Some(known);
         self
     }
 
@@ -90,17 +86,9 @@ impl ClusterArgoCd {
         Api::namespaced_with(self.client.clone(), namespace, &resource())
     }
 
-    fn cached(&self, namespace: &str) -> Option<&Store<Application>> {
-        let cache = self.cache.as_ref()?;
-        let covered = cache.only.as_ref().is_none_or(|only| only == namespace);
-        (covered && is_ready(&cache.store)).then_some(&cache.store)
+    fn known(&self, namespace: &str) -> Option<&dyn Known> {
+        self.known.as_deref().filter(|known| known.covers(namespace))
     }
-}
-
-/// Whether the watch has seen all objects once.
-fn is_ready(store: &Store<Application>) -> bool {
-    use futures::FutureExt;
-    store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
 }
 
 /// The resource, for untyped access.
@@ -123,9 +111,11 @@ fn error(error: kube::Error) -> ArgoCdError {
     let names_object = status.details.as_ref().is_some_and(|d| !d.name.is_empty());
     match status.code {
         404 if names_object => ArgoCdError::NotFound(text),
-        404 | 503 => ArgoCdError::NotServed(text),
+        404 => ArgoCdError::NotServed(NOT_SERVED.to_owned()),
+        503 => ArgoCdError::NotServed(text),
         409 => ArgoCdError::Conflict(text),
         401 | 403 => ArgoCdError::Denied(text),
+        400 | 422 => ArgoCdError::Refused(text),
         _ => ArgoCdError::Other(if text.is_empty() { error.to_string() } else { text }),
     }
 }
@@ -154,9 +144,8 @@ impl ArgoCd for ClusterArgoCd {
     }
 
     async fn get(&self, namespace: &str, name: &str) -> Result<Option<Application>, ArgoCdError> {
-        if let Some(store) = self.cached(namespace) {
-            let key = ObjectRef::new(name).within(namespace);
-            return Ok(store.get(&key).map(|app| app.as_ref().clone()));
+        if let Some(known) = self.known(namespace) {
+            return Ok(known.get(namespace, name));
         }
         let api = &self.typed(namespace);
         let found = patiently(|| async move { api.get(name).await.map_err(error) }).await;
@@ -183,11 +172,9 @@ impl ArgoCd for ClusterArgoCd {
         selector: Option<&Selector>,
     ) -> Result<Vec<Application>, ArgoCdError> {
         let mut apps = Vec::new();
-        if let Some(store) = self.cached(namespace) {
-            let wanted = |app: &Application| {
-                app.namespace() == namespace && selector.is_none_or(|s| s.matches(&app.labels()))
-            };
-            apps.extend(store.state().iter().filter(|a| wanted(a)).map(|a| a.as_ref().clone()));
+        if let Some(known) = self.known(namespace) {
+            apps = known.list(namespace);
+            apps.retain(|app| selector.is_none_or(|s| s.matches(&app.labels())));
         } else {
             let api = &self.typed(namespace);
             let mut params = ListParams::default().limit(PAGE);
@@ -232,7 +219,7 @@ impl ArgoCd for ClusterArgoCd {
     }
 
     fn is_settled(&self, app: &Application) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.settled.is_settled(app))
+        self.known.as_ref().is_some_and(|known| known.is_settled(app))
     }
 }
 
@@ -259,5 +246,55 @@ mod tests {
         assert_eq!(ask(vec![other()]).await, (1, false));
         assert_eq!(ask(vec![Err(ArgoCdError::NotFound("x".into()))]).await, (1, false));
         assert_eq!(ask(vec![not_served()]).await, (6, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn argo_cd_may_come_later() {
+        let server = sandbox::kubernetes::Api::new();
+        let argocd = ClusterArgoCd::new(server.client(), "");
+        assert!(!argocd.probe().await.unwrap());
+        let error = argocd.get("argocd", "one").await.unwrap_err();
+        assert!(error.class().passes(), "it may come: {error}");
+        assert!(error.to_string().contains("install Argo CD"), "says what to do: {error}");
+        let definition = serde_json::json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{PLURAL}.{GROUP}")},
+            "spec": {
+                "group": GROUP, "scope": "Namespaced",
+                "names": {"kind": KIND, "plural": PLURAL, "singular": "application",
+                          "listKind": "ApplicationList"},
+                "versions": [{"name": VERSION, "served": true, "storage": true, "schema": {
+                    "openAPIV3Schema": {"type": "object",
+                        "x-kubernetes-preserve-unknown-fields": true}}}],
+            },
+        });
+        server.load_value(definition).unwrap();
+        assert!(argocd.probe().await.unwrap());
+        assert_eq!(argocd.get("argocd", "one").await.unwrap(), None);
+    }
+
+    #[test]
+    fn answers_are_sorted_by_what_is_to_be_done() {
+        use crate::error::ErrorClass;
+        let answer = |code: u16, name: &str| {
+            let status = serde_json::json!({
+                "status": "Failure", "code": code, "message": "no", "reason": "x",
+                "details": {"name": name}});
+            error(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()))).class()
+        };
+        for (code, name, class) in [
+            (400, "a", ErrorClass::Config),
+            (401, "a", ErrorClass::Auth),
+            (403, "a", ErrorClass::Auth),
+            (404, "a", ErrorClass::NotFound),
+            (404, "", ErrorClass::Transient),
+            (409, "a", ErrorClass::Conflict),
+            (422, "a", ErrorClass::Config),
+            (429, "a", ErrorClass::Transient),
+            (500, "a", ErrorClass::Transient),
+            (503, "", ErrorClass::Transient),
+        ] {
+            assert_eq!(answer(code, name), class, "{code} {name:?}");
+        }
     }
 }

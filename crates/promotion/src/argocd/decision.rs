@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::ancestry::{Ancestry, Question, questions};
 use super::application::{Application, Deployment, Operation, OperationState};
 use super::revisions::mismatch;
 
@@ -20,6 +21,8 @@ pub struct Wish<'a> {
     pub desired: &'a [String],
     /// What is known about an earlier request of the same step.
     pub asked: Asked,
+    /// What is known about which commits contain the desired ones.
+    pub ancestry: &'a Ancestry,
 }
 
 /// What is known about an earlier request of the same step. It tells which
@@ -110,6 +113,41 @@ pub fn decide(app: &Application, wish: &Wish<'_>) -> Decision {
     }
 }
 
+/// What must be known about commits before [`decide`] is sure that a sync is
+/// to be asked for (again): whether what our request brought contains the
+/// desired commits. Nothing, where no request of ours was made.
+pub fn open_questions(app: &Application, wish: &Wish<'_>) -> Vec<Question> {
+    let state = app.status.operation_state.as_ref();
+    let ours = state.filter(|s| s.operation.promotion() == Some(wish.promotion));
+    let result = ours.filter(|s| s.is_completed()).and_then(|s| s.sync_result.as_ref());
+    let newest_first = app.status.history.iter().rev().take(MOST_LOOKED_AT);
+    let brought = newest_first.filter(|entry| {
+        is_since(entry, wish.asked) && entry.initiated_by.username == wish.username
+    });
+    let mut open: Vec<Question> = Vec::new();
+    let seen = result.map(|r| r.observed()).into_iter().chain(brought.map(|e| e.observed()));
+    for question in seen.flat_map(|seen| questions(app, &seen, wish.desired)) {
+        if wish.ancestry.is_open(&question) && !open.contains(&question) {
+            open.push(question);
+        }
+    }
+    open
+}
+
+/// How many entries of the history are asked about.
+const MOST_LOOKED_AT: usize = 3;
+
+/// Whether the entry of the history may be of a request that was made then.
+fn is_since(entry: &Deployment, asked: Asked) -> bool {
+    match asked {
+        Asked::Never => false,
+        Asked::After(id) => id.is_none_or(|id| entry.id > id),
+        Asked::Perhaps(time) => {
+            entry.deploy_started_at.is_some_and(|t| t.as_second() >= time.as_second())
+        }
+    }
+}
+
 fn wait(phase: &str) -> Decision {
     Decision::Wait { phase: if phase.is_empty() { "Running".into() } else { phase.into() } }
 }
@@ -131,7 +169,7 @@ fn judge(app: &Application, state: &OperationState, wish: &Wish<'_>) -> Decision
         return again("was synced, but Argo CD does not say to what".into());
     };
     if !app.sources().is_empty()
-        && let Some((seen, desired)) = mismatch(&result.observed(), wish.desired)
+        && let Some((seen, desired)) = mismatch(&result.observed(), wish.desired, wish.ancestry)
     {
         return again(format!("was synced to {seen:?}, not to the desired revision {desired:?}"));
     }
@@ -145,13 +183,7 @@ fn fruit<'a>(app: &'a Application, wish: &Wish<'_>) -> Option<&'a Deployment> {
     let newest = app.last_deployment_id();
     let shown = app.status.operation_state.as_ref();
     app.status.history.iter().rev().find(|entry| {
-        let since = match wish.asked {
-            Asked::Never => false,
-            Asked::After(id) => id.is_none_or(|id| entry.id > id),
-            Asked::Perhaps(time) => {
-                entry.deploy_started_at.is_some_and(|t| t.as_second() >= time.as_second())
-            }
-        };
+        let since = is_since(entry, wish.asked);
         // The newest entry may belong to the operation on show, which is not ours.
         let of_shown = Some(entry.id) == newest
             && shown.is_some_and(|s| {
@@ -161,7 +193,7 @@ fn fruit<'a>(app: &'a Application, wish: &Wish<'_>) -> Option<&'a Deployment> {
         since
             && !of_shown
             && entry.initiated_by.username == wish.username
-            && mismatch(&entry.observed(), wish.desired).is_none()
+            && mismatch(&entry.observed(), wish.desired, wish.ancestry).is_none()
     })
 }
 
@@ -224,6 +256,7 @@ mod tests {
                 username: "kargo-controller",
                 desired: &desired,
                 asked: Asked::Never,
+                ancestry: &Ancestry::default(),
             },
         )
     }
@@ -304,6 +337,42 @@ mod tests {
         for (case, r, desired, expected) in cases {
             assert_eq!(word(&run(&result(r.clone()), &desired)), expected, "{case}: {r}");
         }
+    }
+
+    #[test]
+    fn a_revision_that_contains_the_desired_commit_satisfies() {
+        let (ours, head) = ("a".repeat(40), "b".repeat(40));
+        let desired = [ours.clone()];
+        let ancestry = Ancestry::default();
+        let wish = |asked| Wish {
+            promotion: P,
+            username: "kargo-controller",
+            desired: &desired,
+            asked,
+            ancestry: &ancestry,
+        };
+        // Our request brought the branch's head, which is past our commit.
+        let synced = app(state(Some(P), "Succeeded", json!({"revision": head})));
+        // Or it did, and Argo CD's own sync followed at once.
+        let mut overtaken = app(json!({"history": [{
+            "id": 7, "revision": head, "initiatedBy": {"username": "kargo-controller"},
+            "deployStartedAt": "2026-11-24T21:47:36Z", "deployedAt": "2026-11-24T21:47:37Z",
+        }]}));
+        overtaken.status.operation_state = None;
+        for (app, asked) in [(&synced, Asked::Never), (&overtaken, Asked::After(Some(6)))] {
+            assert!(word(&decide(app, &wish(asked))).starts_with("ask"));
+            let open = open_questions(app, &wish(asked));
+            assert_eq!(open.len(), 1, "{asked:?}");
+            assert_eq!((open[0].seen.as_str(), open[0].desired.as_str()), (&*head, &*ours));
+        }
+        assert_eq!(open_questions(&overtaken, &wish(Asked::Never)), [], "nothing of ours");
+        ancestry.note(&head, &ours, true);
+        for (app, asked) in [(&synced, Asked::Never), (&overtaken, Asked::After(Some(6)))] {
+            assert_eq!(word(&decide(app, &wish(asked))), "done Succeeded", "{asked:?}");
+            assert_eq!(open_questions(app, &wish(asked)), []);
+        }
+        ancestry.note(&head, &ours, false);
+        assert_eq!(word(&decide(&synced, &wish(Asked::Never))), "ask again");
     }
 
     #[test]

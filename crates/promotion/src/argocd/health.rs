@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::NOT_SERVED;
+use super::ancestry::{Ancestry, Question, questions};
 use super::application::{
     Application, Condition, Operation, OperationState, Source, SyncResult, title,
 };
@@ -91,7 +93,14 @@ impl Assessment {
         }
     }
 
-    /// What to say where there is no Argo CD.
+    /// What to say where the cluster does not serve Applications.
+    pub fn absent() -> Self {
+        Self::unknown(format!(
+            "cannot assess the health or sync status of Argo CD Applications: {NOT_SERVED}"
+        ))
+    }
+
+    /// What to say where Argo CD is switched off.
     pub fn disabled() -> Self {
         Self::unknown(
             "Argo CD integration is disabled on this controller; cannot assess the health or sync \
@@ -126,9 +135,13 @@ fn severity(state: HealthState) -> u8 {
 }
 
 /// Assesses all Applications of the input.
+///
+/// A source that is at a revision which contains the desired commit is where
+/// it should be, as far as `ancestry` knows.
 pub fn assess(
     input: &Input,
     default_namespace: &str,
+    ancestry: &Ancestry,
     now: Timestamp,
     mut lookup: impl FnMut(&str, &str) -> Lookup,
 ) -> Assessment {
@@ -162,7 +175,7 @@ pub fn assess(
                     }
                     Trust::Stale => whole.refresh.push((namespace.into(), entry.name.clone())),
                 }
-                one(app, trust, entry.desired_revisions.as_deref().unwrap_or_default())
+                one(app, trust, entry.desired_revisions.as_deref().unwrap_or_default(), ancestry)
             }
         };
         let app = match &found {
@@ -179,7 +192,19 @@ pub fn assess(
     whole
 }
 
-fn one(app: &Application, trust: Trust, desired: &[String]) -> (HealthState, Vec<String>) {
+/// What must be known about commits for the assessment of an Application.
+pub fn open_questions(app: &Application, desired: &[String], ancestry: &Ancestry) -> Vec<Question> {
+    let mut open = questions(app, &app.status.sync.observed(), desired);
+    open.retain(|question| ancestry.is_open(question));
+    open
+}
+
+fn one(
+    app: &Application,
+    trust: Trust,
+    desired: &[String],
+    ancestry: &Ancestry,
+) -> (HealthState, Vec<String>) {
     let title = app.title();
     if trust != Trust::Fresh {
         return (
@@ -200,7 +225,7 @@ fn one(app: &Application, trust: Trust, desired: &[String]) -> (HealthState, Vec
     if !errors.is_empty() {
         return (HealthState::Unhealthy, errors);
     }
-    if let Err((state, issue)) = check_sync(app, desired) {
+    if let Err((state, issue)) = check_sync(app, desired, ancestry) {
         return (state, vec![issue]);
     }
     match app.status.health.status.as_str() {
@@ -211,7 +236,11 @@ fn one(app: &Application, trust: Trust, desired: &[String]) -> (HealthState, Vec
     }
 }
 
-fn check_sync(app: &Application, desired: &[String]) -> Result<(), (HealthState, String)> {
+fn check_sync(
+    app: &Application,
+    desired: &[String],
+    ancestry: &Ancestry,
+) -> Result<(), (HealthState, String)> {
     if desired.iter().all(String::is_empty) {
         return Ok(());
     }
@@ -242,7 +271,9 @@ fn check_sync(app: &Application, desired: &[String]) -> Result<(), (HealthState,
         .zip(&observed)
         .zip(desired)
         .enumerate()
-        .filter(|(_, ((_, observed), desired))| !desired.is_empty() && *observed != desired)
+        .filter(|(_, ((_, observed), desired))| {
+            !desired.is_empty() && !ancestry.contains(observed, desired)
+        })
         .map(|(i, ((source, _), desired))| {
             format!(
                 "Source {i} with RepoURL {} of Application {:?} in namespace {:?} does not match \
@@ -345,7 +376,8 @@ mod tests {
 
     fn check(app: Option<Value>, desired: Value) -> Assessment {
         let input = input(&json!({"apps": [{"name": "a", "desiredRevisions": desired}]})).unwrap();
-        assess(&input, "argocd", "2026-11-24T22:00:00Z".parse().unwrap(), |namespace, name| {
+        let (ancestry, now) = (Ancestry::default(), "2026-11-24T22:00:00Z".parse().unwrap());
+        assess(&input, "argocd", &ancestry, now, |namespace, name| {
             assert_eq!((namespace, name), ("argocd", "a"));
             match &app {
                 Some(app) => {
@@ -585,7 +617,8 @@ mod tests {
         assert_eq!(found.output, Some(unknown.clone()));
         let one = input(&json!({"apps": [{"name": "a"}]})).unwrap();
         let now = Timestamp::UNIX_EPOCH;
-        let found = assess(&one, "argocd", now, |_, _| Lookup::Failed("boom".into()));
+        let found =
+            assess(&one, "argocd", &Ancestry::default(), now, |_, _| Lookup::Failed("boom".into()));
         // stages/22.5-9
         assert_eq!(found.issues, [format!("error finding {A}: boom")]);
         assert_eq!(found.output, Some(unknown));
@@ -596,7 +629,10 @@ mod tests {
             )
         );
         assert_eq!(
-            assess(&input(&json!(null)).unwrap(), "argocd", now, |_, _| Lookup::Missing).output,
+            assess(&input(&json!(null)).unwrap(), "argocd", &Ancestry::default(), now, |_, _| {
+                Lookup::Missing
+            })
+            .output,
             Some(json!({"applicationStatuses": []}))
         );
     }
@@ -605,20 +641,26 @@ mod tests {
     fn the_worst_application_decides() {
         let two =
             input(&json!({"apps": [{"name": "a"}, {"name": "b", "namespace": "x"}]})).unwrap();
-        let found = assess(&two, "argocd", Timestamp::UNIX_EPOCH, |namespace, name| {
-            let conditions = if name == "b" {
-                json!([{"type": "ComparisonError", "message": "1"}, {"type": "ComparisonError", "message": "2"}])
-            } else {
-                json!([])
-            };
-            Lookup::Found {
-                settled: false,
-                app: Box::new(samples::from(json!({
-                    "metadata": {"namespace": namespace, "name": name},
-                    "status": {"health": {"status": "Healthy"}, "conditions": conditions},
-                }))),
-            }
-        });
+        let found = assess(
+            &two,
+            "argocd",
+            &Ancestry::default(),
+            Timestamp::UNIX_EPOCH,
+            |namespace, name| {
+                let conditions = if name == "b" {
+                    json!([{"type": "ComparisonError", "message": "1"}, {"type": "ComparisonError", "message": "2"}])
+                } else {
+                    json!([])
+                };
+                Lookup::Found {
+                    settled: false,
+                    app: Box::new(samples::from(json!({
+                        "metadata": {"namespace": namespace, "name": name},
+                        "status": {"health": {"status": "Healthy"}, "conditions": conditions},
+                    }))),
+                }
+            },
+        );
         // stages/22.5-20
         assert_eq!((found.state, found.issues.len()), (HealthState::Unhealthy, 2));
         let output = found.output.unwrap();

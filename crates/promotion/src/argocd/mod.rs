@@ -9,10 +9,12 @@
 //!   means, and which of them it may change.
 //! * [`revisions`], [`sources`], [`patch`]: what a sync request asks for.
 //! * [`decision`]: whether to ask, to wait, or to be done.
+//! * [`ancestry`]: whether a revision contains the commit that was wanted.
 //! * [`readiness`]: what `argocd-wait` waits for.
 //! * [`freshness`], [`health`]: the Stage's health from Applications.
 //! * [`wakeups`]: which events of an Application concern whom.
 
+pub mod ancestry;
 pub mod application;
 pub mod authorization;
 pub mod cluster;
@@ -42,6 +44,10 @@ use crate::error::{ErrorClass, StepError};
 
 /// Where Applications are looked for when a step names no namespace.
 pub const DEFAULT_NAMESPACE: &str = "argocd";
+
+/// What to say where a cluster has no Applications, and what to do.
+pub const NOT_SERVED: &str = "the cluster does not serve applications.argoproj.io/v1alpha1; install \
+                              Argo CD there, or name the cluster that has it with ARGOCD_KUBECONFIG";
 
 /// Argo CD's Applications, as far as promotions use them
 /// (`steps-argocd` 2 and 3).
@@ -108,6 +114,10 @@ pub enum ArgoCdError {
     /// We may not do this.
     #[error("{0}")]
     Denied(String),
+    /// What we sent makes no sense to the cluster: sending it again will not
+    /// help.
+    #[error("{0}")]
+    Refused(String),
     /// The cluster does not know Applications (yet).
     #[error("{0}")]
     NotServed(String),
@@ -123,6 +133,7 @@ impl ArgoCdError {
             Self::Conflict(_) => ErrorClass::Conflict,
             Self::NotFound(_) => ErrorClass::NotFound,
             Self::Denied(_) => ErrorClass::Auth,
+            Self::Refused(_) => ErrorClass::Config,
             Self::NotServed(_) | Self::Other(_) => ErrorClass::Transient,
         }
     }

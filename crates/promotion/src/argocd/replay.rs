@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::ancestry::Ancestry;
 use super::application::Application;
 use super::decision::{Asked, Decision, Reason, Wish, decide, pause};
 use super::freshness::Settled;
@@ -130,7 +131,9 @@ impl Case {
         let mut ends = Vec::new();
         for states in &variants {
             for asked in knowledge {
-                let wish = Wish { promotion, username: "kargo-controller", desired, asked };
+                let ancestry = &Ancestry::default();
+                let wish =
+                    Wish { promotion, username: "kargo-controller", desired, asked, ancestry };
                 ends.push(follow(before, states, &wish, asks));
             }
         }
@@ -277,11 +280,13 @@ fn of_two_requests_at_once_the_lost_one_is_made_again() {
         }
         // It waits its turn instead of asking while the first one's request is there.
         let pending = &case.after[case.request_of("dev.07.ggg")];
+        let ancestry = Ancestry::default();
         let wish = |promotion, asked| Wish {
             promotion,
             username: "kargo-controller",
             desired: &any,
             asked,
+            ancestry: &ancestry,
         };
         let waits = decide(pending, &wish("dev.08.hhh", Asked::Never));
         assert_eq!(waits, Decision::Wait { phase: "Running".into() });
@@ -312,7 +317,7 @@ fn the_stage_sees_the_deployment_that_is_not_ready() {
         }]}))
         .unwrap();
         let look = |now: Timestamp| {
-            health::assess(&input, "argocd", now, |_, _| Lookup::Found {
+            health::assess(&input, "argocd", &Ancestry::default(), now, |_, _| Lookup::Found {
                 app: Box::new(last.clone()),
                 settled: settled.is_settled(last),
             })
@@ -344,9 +349,8 @@ fn the_state_at_the_end_of_a_sync_is_not_taken_for_the_one_after() {
     for app in &case.after {
         settled.observe(app);
         let now = "2026-11-24T21:47:30.9Z".parse().unwrap();
-        let found = health::assess(&input, "argocd", now, |_, _| Lookup::Found {
-            app: Box::new(app.clone()),
-            settled: settled.is_settled(app),
+        let found = health::assess(&input, "argocd", &Ancestry::default(), now, |_, _| {
+            Lookup::Found { app: Box::new(app.clone()), settled: settled.is_settled(app) }
         });
         if app.status.operation_state.as_ref().is_some_and(|s| s.is_completed()) {
             seen.push((found.state, found.look_again_after.is_some()));

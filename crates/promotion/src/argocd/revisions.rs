@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ancestry::Ancestry;
 use super::application::Source;
 
 /// An entry of `sources` in `argocd-update`'s config.
@@ -140,13 +141,18 @@ pub fn desired_revisions(sources: &[Source], updates: &[SourceUpdate]) -> Vec<St
         .collect()
 }
 
-/// The first revision that was seen and is not the desired one, as
-/// `(seen, desired)`. Compared by position; what was not seen, or seen beyond
-/// the desired ones, does not count (`steps-argocd` 3.5.6 and 3.5.9).
-pub fn mismatch<'a>(seen: &[&'a str], desired: &'a [String]) -> Option<(&'a str, &'a str)> {
+/// The first revision that was seen and neither is the desired one nor
+/// contains it, as `(seen, desired)`. Compared by position; what was not seen,
+/// or seen beyond the desired ones, does not count (`steps-argocd` 3.5.6 and
+/// 3.5.9).
+pub fn mismatch<'a>(
+    seen: &[&'a str],
+    desired: &'a [String],
+    ancestry: &Ancestry,
+) -> Option<(&'a str, &'a str)> {
     seen.iter()
         .zip(desired)
-        .find(|(seen, desired)| !desired.is_empty() && *seen != desired)
+        .find(|(seen, desired)| !desired.is_empty() && !ancestry.contains(seen, desired))
         .map(|(seen, desired)| (*seen, desired.as_str()))
 }
 
@@ -214,10 +220,13 @@ mod tests {
     #[test]
     fn revisions_are_compared_by_position() {
         let desired = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert_eq!(mismatch(&["a", "b"], &desired(&["", "b"])), None);
-        assert_eq!(mismatch(&["a", "x"], &desired(&["a", "b"])), Some(("x", "b")));
-        assert_eq!(mismatch(&["a", "b", "c"], &desired(&["a"])), None);
-        assert_eq!(mismatch(&["a"], &desired(&["a", "b"])), None);
-        assert_eq!(mismatch(&[""], &desired(&["a", "b"])), Some(("", "a")));
+        let known = Ancestry::default();
+        assert_eq!(mismatch(&["a", "b"], &desired(&["", "b"]), &known), None);
+        assert_eq!(mismatch(&["a", "x"], &desired(&["a", "b"]), &known), Some(("x", "b")));
+        assert_eq!(mismatch(&["a", "b", "c"], &desired(&["a"]), &known), None);
+        assert_eq!(mismatch(&["a"], &desired(&["a", "b"]), &known), None);
+        assert_eq!(mismatch(&[""], &desired(&["a", "b"]), &known), Some(("", "a")));
+        known.note("x", "b", true);
+        assert_eq!(mismatch(&["a", "x"], &desired(&["a", "b"]), &known), None);
     }
 }

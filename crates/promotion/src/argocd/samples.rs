@@ -69,6 +69,11 @@ impl FakeArgoCd {
         state.objects.insert(key, object);
     }
 
+    /// Takes an object away.
+    pub(crate) fn remove(&self, name: &str) {
+        self.0.lock().unwrap().objects.remove(&("argocd".to_owned(), name.to_owned()));
+    }
+
     /// Lets the next patches end in conflicts.
     pub(crate) fn conflict(&self, times: u32) {
         self.0.lock().unwrap().conflicts = times;

@@ -15,11 +15,34 @@ use super::argocd_testing::context;
 use super::argocd_update::ArgoCdUpdate;
 use super::argocd_wait::ArgoCdWait;
 use crate::argocd::application::Application;
-use crate::argocd::cluster::{ClusterArgoCd, resource};
+use crate::argocd::cluster::{ClusterArgoCd, Known, resource};
 use crate::argocd::freshness::Settled;
 use crate::error::StepError;
 use crate::step::{Attempt, Step, StepResult};
 use crate::world::World;
+
+/// What a watch of the client library knows.
+struct Watched {
+    store: reflector::Store<Application>,
+    settled: Arc<Settled>,
+}
+
+impl Known for Watched {
+    fn covers(&self, _: &str) -> bool {
+        true
+    }
+    fn get(&self, namespace: &str, name: &str) -> Option<Application> {
+        let key = reflector::ObjectRef::new(name).within(namespace);
+        self.store.get(&key).map(|app| app.as_ref().clone())
+    }
+    fn list(&self, namespace: &str) -> Vec<Application> {
+        let all = self.store.state();
+        all.iter().filter(|a| a.namespace() == namespace).map(|a| a.as_ref().clone()).collect()
+    }
+    fn is_settled(&self, app: &Application) -> bool {
+        self.settled.is_settled(app)
+    }
+}
 
 /// Every branch is at the commit of that name.
 struct Echo;
@@ -77,7 +100,7 @@ impl Scene {
                 });
             tokio::spawn(events);
             store.wait_until_ready().await.unwrap();
-            argocd = argocd.with_cache(store, settled, None);
+            argocd = argocd.with_known(Arc::new(Watched { store, settled }));
         }
         let world = World { argocd: Some(Arc::new(argocd)), ..World::default() };
         let scene = Self { simulated, applications, world };

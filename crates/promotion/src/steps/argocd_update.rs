@@ -10,7 +10,7 @@
 //! | `apps[].selector` | label selector | several Applications of the namespace |
 //! | `apps[].sources[].repoURL` | string | which source of the Application is meant |
 //! | `apps[].sources[].chart` | string | likewise, for a chart repository |
-//! | `apps[].sources[].desiredRevision` | string | the revision that the source must be seen synced to; a commit that a `git-push` step rebased stands for the one it pushed |
+//! | `apps[].sources[].desiredRevision` | string | the revision that the source must be seen synced to; a later commit that contains it will do, and a commit that a `git-push` step rebased stands for the one it pushed |
 //! | `apps[].sources[].updateTargetRevision` | bool | whether `targetRevision` becomes that revision |
 //! | `apps[].sources[].kustomize.images[]` | list | image overrides, in place of all that were there |
 //! | `apps[].sources[].helm.images[]` | list | chart values to set, `{key, value}` |
@@ -52,9 +52,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::argocd::ancestry::Ancestry;
 use crate::argocd::application::{Application, GROUP, Initiator, KIND as APPLICATION, VERSION};
 use crate::argocd::authorization;
-use crate::argocd::decision::{Asked, Decision, Reason, Wish, decide, pause, sort_phases};
+use crate::argocd::decision::{
+    Asked, Decision, Reason, Wish, decide, open_questions, pause, sort_phases,
+};
 use crate::argocd::lookup::{Target, find_authorized};
 use crate::argocd::patch::{self, CONTROLLER};
 use crate::argocd::revisions::{SourceUpdate, desired_revisions};
@@ -142,7 +145,7 @@ impl Step for ArgoCdUpdate {
         for source in config.apps.iter_mut().flat_map(|app| &mut app.sources) {
             source.follow_pushes(&context.state);
         }
-        let mut pass = Pass::new(context, argocd);
+        let mut pass = Pass::new(context, world, argocd);
         for entry in &config.apps {
             pass.entry(entry).await?;
         }
@@ -153,7 +156,9 @@ impl Step for ArgoCdUpdate {
 /// One evaluation of the step.
 struct Pass<'a> {
     context: &'a StepContext,
+    world: &'a World,
     argocd: &'a dyn ArgoCd,
+    ancestry: Ancestry,
     initiator: Initiator,
     requests: Requests,
     apps: Vec<Value>,
@@ -172,7 +177,7 @@ enum Asking {
 }
 
 impl<'a> Pass<'a> {
-    fn new(context: &'a StepContext, argocd: &'a dyn ArgoCd) -> Self {
+    fn new(context: &'a StepContext, world: &'a World, argocd: &'a dyn ArgoCd) -> Self {
         let requests = match &context.attempt {
             Attempt::Again { output: Some(output) } => output
                 .get("requests")
@@ -182,7 +187,9 @@ impl<'a> Pass<'a> {
         };
         Self {
             context,
+            world,
             argocd,
+            ancestry: world.git.as_ref().map(|git| git.ancestry.clone()).unwrap_or_default(),
             initiator: patch::initiator(&context.actor),
             requests,
             apps: Vec::new(),
@@ -234,15 +241,28 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn decide(&self, app: &Application, updates: &[SourceUpdate]) -> Decision {
+    /// What the Application's state means. Before it means another request,
+    /// the mirrors are asked whether what our request brought contains the
+    /// desired commits.
+    async fn decide(&self, app: &Application, updates: &[SourceUpdate]) -> Decision {
         let desired = desired_revisions(app.sources(), updates);
-        let asked = self.asked(app, updates, &desired);
         let wish = Wish {
             promotion: &self.context.promotion,
             username: &self.initiator.username,
             desired: &desired,
-            asked,
+            asked: self.asked(app, updates, &desired),
+            ancestry: &self.ancestry,
         };
+        let decision = decide(app, &wish);
+        if matches!(decision, Decision::Done { .. }) {
+            return decision;
+        }
+        let open = open_questions(app, &wish);
+        if open.is_empty() {
+            return decision;
+        }
+        let StepContext { project, cancel, .. } = self.context;
+        self.ancestry.look_up(&open, project, self.world, cancel).await;
         decide(app, &wish)
     }
 
@@ -251,7 +271,7 @@ impl<'a> Pass<'a> {
         app: &Application,
         updates: &[SourceUpdate],
     ) -> Result<(), StepError> {
-        let mut decision = self.decide(app, updates);
+        let mut decision = self.decide(app, updates).await;
         if let Decision::Ask(reason) = &decision {
             if let Reason::Unsatisfied(message) = reason {
                 self.messages.push(message.clone());
@@ -376,7 +396,7 @@ impl<'a> Pass<'a> {
                     format!("{} is not authorized; {hint}", app.title()),
                 ));
             }
-            let decision = self.decide(&app, updates);
+            let decision = self.decide(&app, updates).await;
             let Decision::Ask(reason) = &decision else { return Ok(Asking::Instead(decision)) };
             let now = Timestamp::now();
             if self.context.cancel.is_cancelled() || self.left_of_pause(&app, reason, now).is_some()
@@ -408,7 +428,8 @@ impl<'a> Pass<'a> {
             }
         }
         let why = last.map(|e| e.to_string()).unwrap_or_default();
-        Err(wrong(ErrorClass::Conflict, format!("failed to patch the object: {why}")))
+        // Whoever writes so often will pause at some time.
+        Err(wrong(ErrorClass::Transient, format!("failed to patch the object: {why}")))
     }
 
     /// Leaves an Event about the request; that it may fail is no matter.

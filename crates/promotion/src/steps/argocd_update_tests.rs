@@ -1,8 +1,10 @@
+use sandbox::git_host::{GitHost, GitHostOptions};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::argocd::samples::FakeArgoCd;
 use crate::engine::schema;
+use crate::git_access::GitAccess;
 use crate::steps::argocd_testing::{context, world};
 
 fn problems(config: Value) -> Vec<String> {
@@ -225,12 +227,13 @@ async fn the_worst_phase_counts() {
 async fn phases_that_failed_without_an_error_end_errored() {
     let argocd = fake(&[]);
     let (context, _dir) = context(json!({}), Attempt::First);
-    let mut pass = Pass::new(&context, argocd.as_ref());
+    let world = World::default();
+    let mut pass = Pass::new(&context, &world, argocd.as_ref());
     pass.phases = vec!["Running".into(), "Failed".into()];
     let result = pass.result().unwrap();
     // steps-argocd/12-7
     assert_eq!((result.status, result.message.as_str()), (PromotionStepStatus::Errored, ""));
-    let error = Pass::new(&context, argocd.as_ref()).result().unwrap_err();
+    let error = Pass::new(&context, &world, argocd.as_ref()).result().unwrap_err();
     assert_eq!(
         error.message,
         "could not determine promotion step status from operation phases: []"
@@ -369,6 +372,92 @@ async fn what_cannot_be_is_told_with_what_to_do() {
         "Argo CD integration is disabled on this controller; cannot update Argo CD Application \
          resources"
     );
+}
+
+#[tokio::test]
+async fn an_application_that_is_deleted_in_the_middle_ends_the_step() {
+    let argocd = fake(&[app("a", None, ""), app("b", None, "")]);
+    let config = json!([{"name": "a"}, {"name": "b"}]);
+    let output = run(&argocd, config.clone(), Attempt::First).await.unwrap().output;
+    argocd.remove("a");
+    let error = run(&argocd, config, Attempt::Again { output }).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::NotFound);
+    assert!(
+        error
+            .message
+            .starts_with("unable to find Argo CD Application \"a\" in namespace \"argocd\""),
+        "{}",
+        error.message
+    );
+    assert_eq!(argocd.patches().len(), 2, "nothing more is asked of the other");
+}
+
+#[tokio::test]
+async fn somebody_elses_operation_is_waited_for() {
+    let mut busy = app("a", None, "");
+    busy["status"]["operationState"] = json!({
+        "operation": {"initiatedBy": {"username": "someone-else"}}, "phase": "Running",
+    });
+    let argocd = fake(&[busy]);
+    let config = json!([{"name": "a"}]);
+    for attempt in [Attempt::First, Attempt::Again { output: None }] {
+        let result = run(&argocd, config.clone(), attempt).await.unwrap();
+        assert_eq!(result.status, PromotionStepStatus::Running);
+    }
+    assert!(argocd.patches().is_empty());
+    // It has ended: now it is our turn, once.
+    argocd.put(app("a", Some("other-promotion"), "Succeeded"));
+    for attempt in [Attempt::First, Attempt::Again { output: None }] {
+        let result = run(&argocd, config.clone(), attempt).await.unwrap();
+        assert_eq!(result.status, PromotionStepStatus::Running);
+    }
+    assert_eq!(argocd.patches().len(), 1);
+}
+
+#[tokio::test]
+async fn a_head_that_contains_the_desired_commit_will_do() {
+    let host = GitHost::start(GitHostOptions::default()).await.unwrap();
+    host.create_repository("team/app", &[("a.yaml", "a: 1\n")]).await.unwrap();
+    let url = host.repository_url("team/app");
+    let head = async || host.log("team/app", "main").await.unwrap()[0].id.clone();
+    let change = async |text: &str| {
+        host.commit_file("team/app", "main", "a.yaml", text, "change").await.unwrap();
+        head().await
+    };
+    let before = head().await;
+    let ours = change("a: 2\n").await;
+    let theirs = change("a: 3\n").await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let options = git::GitOptions::new(dir.path().join("mirrors"));
+    let access = GitAccess::new(std::sync::Arc::new(git::Git::open(options).unwrap()));
+    let synced_to = |revision: &str| {
+        let mut object = app("a", OURS, "Succeeded");
+        object["spec"]["source"]["repoURL"] = json!(url);
+        object["status"]["operationState"]["syncResult"]["revision"] = json!(revision);
+        object
+    };
+    let config = json!({"apps": [{"name": "a", "sources": [
+        {"repoURL": url, "desiredRevision": ours}]}]});
+    for (revision, wanted, patches) in [
+        (&theirs, PromotionStepStatus::Succeeded, 0),
+        (&ours, PromotionStepStatus::Succeeded, 0),
+        // From before our commit: it must be asked for.
+        (&before, PromotionStepStatus::Running, 1),
+    ] {
+        let argocd = fake(&[synced_to(revision)]);
+        let world = World { git: Some(access.clone()), ..world(&argocd) };
+        let (context, _dir) = context(config.clone(), Attempt::Again { output: None });
+        let result = ArgoCdUpdate.run(&context, &world).await.unwrap();
+        assert_eq!((result.status, argocd.patches().len()), (wanted, patches), "{revision}");
+    }
+    assert!(access.ancestry.contains(&theirs, &ours));
+    assert!(!access.ancestry.contains(&before, &ours));
+    // It can be told without Git too, once known; what is not known is asked for again.
+    let argocd = fake(&[synced_to(&theirs)]);
+    let (context, _dir) = context(config, Attempt::Again { output: None });
+    let result = ArgoCdUpdate.run(&context, &world(&argocd)).await.unwrap();
+    assert_eq!(result.status, PromotionStepStatus::Running);
 }
 
 #[tokio::test]

@@ -158,18 +158,23 @@ impl Step for ArgoCdWait {
                         }
                     }
                     Readiness::Hopeless(why) => {
-                        return Err(StepError::terminal(ErrorClass::Config, why));
+                        return Err(StepError::terminal(ErrorClass::Config, why)
+                            .with_output(output(apps, &health)));
                     }
                 }
                 ready = false;
             }
         }
-        let mut output = Map::new();
-        output.insert("apps".into(), apps.into());
-        output.insert("healthStatus".into(), json!(health));
         let result = if ready { StepResult::succeeded() } else { StepResult::running("") };
-        Ok(StepResult { retry_after, ..result.with_output(output) })
+        Ok(StepResult { retry_after, ..result.with_output(output(apps, &health)) })
     }
+}
+
+fn output(apps: Vec<Value>, health: &BTreeMap<String, String>) -> Map<String, Value> {
+    let mut output = Map::new();
+    output.insert("apps".into(), apps.into());
+    output.insert("healthStatus".into(), json!(health));
+    output
 }
 
 /// The health seen last, by `<namespace>/<name>`; what has another shape

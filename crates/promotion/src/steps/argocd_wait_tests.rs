@@ -82,6 +82,14 @@ async fn a_regression_is_known_by_the_last_output() {
         "Argo CD Application \"my-app\" in namespace \"argocd\" health has regressed from \
          Progressing to Degraded"
     );
+    // steps-argocd/4.3-14
+    assert_eq!(
+        error.output.map(|o| Value::Object(*o)),
+        Some(json!({
+            "apps": [{"name": "my-app", "namespace": "argocd"}],
+            "healthStatus": {"argocd/my-app": "Degraded"},
+        }))
+    );
     let odd = again(json!({"healthStatus": ["Progressing"]}));
     let result = run(&argocd, config, odd).await.unwrap();
     assert_eq!(result.status, PromotionStepStatus::Running);
