@@ -35,4 +35,8 @@ bench: ## benchmarks, with the figures printed
 	$(CARGO) bench --locked -p sources
 
 soak: ## the tests that must hold many times in a row (TIMES=20)
-	for i in $$(seq $(or $(TIMES),20)); do $(CARGO) test --locked -p e2e || exit 1; done
+	for i in $$(seq $(or $(TIMES),20)); do \
+		$(CARGO) test --locked -p e2e && \
+		$(CARGO) test --locked -p promotion --lib -- fault_tests crash_tests secret_tests argocd && \
+		$(CARGO) test --locked -p controllers --lib -- promotion || exit 1; \
+	done

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::promotion::argocd::application::Application;
 use ::promotion::argocd::authorization;
+use ::promotion::argocd::cluster::Known;
 use ::promotion::argocd::freshness::Settled;
 use kube::Client;
 use kube::api::Api;
@@ -161,13 +162,16 @@ pub struct Stores {
     pub cluster_promotion_tasks: Store<api::ClusterPromotionTask>,
     /// Argo CD Applications, with the index [`BY_AUTHORIZED_STAGE`]; empty and
     /// unavailable where Argo CD is not there or not used.
-    pub applications: Store<Application>,
+    pub applications: Arc<Store<Application>>,
 }
 
 /// What every controller has at hand.
 pub struct Context {
     /// The Kubernetes API.
     pub client: Client,
+    /// The Kubernetes API of the cluster that has Argo CD's Applications,
+    /// often the same.
+    pub argocd: Client,
     /// What an operator set.
     pub settings: Settings,
     /// The time.
@@ -198,6 +202,7 @@ impl Context {
     ) -> Self {
         let (events, event_task) = events::channel(client.clone(), metrics.clone());
         Self {
+            argocd: client.clone(),
             client,
             settings,
             clock: Arc::new(SystemClock),
@@ -215,6 +220,16 @@ impl Context {
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// The same context with the Applications of another cluster, watched into
+    /// `watched`.
+    #[must_use]
+    pub fn with_applications(mut self, argocd: Client, watched: &Applications) -> Self {
+        self.argocd = argocd;
+        self.stores.applications = Arc::clone(&watched.store);
+        self.settled = Arc::clone(&watched.settled);
         self
     }
 
@@ -286,7 +301,7 @@ impl Context {
         let context = Arc::clone(self);
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            let client = context.client.clone();
+            let client = context.argocd.clone();
             let api: Api<DeserializeGuard<Application>> = if context.settings.argocd_namespace_only
             {
                 Api::namespaced(client, &context.settings.argocd_namespace)
@@ -296,6 +311,44 @@ impl Context {
             let store = &context.stores.applications;
             watch::run(api, "Application", true, store, &context.metrics, shutdown).await;
         });
+    }
+}
+
+/// The watched Applications, for the steps too: they are made before the
+/// context is.
+#[derive(Clone)]
+pub struct Applications {
+    store: Arc<Store<Application>>,
+    settled: Arc<Settled>,
+    /// Where the watch sees one namespace alone.
+    only: Option<String>,
+}
+
+impl Applications {
+    /// Those that a process with these settings watches; none yet.
+    pub fn new(settings: &Settings) -> Self {
+        let only = settings.argocd_namespace_only.then(|| settings.argocd_namespace.clone());
+        Self { store: Stores::new().applications, settled: Arc::default(), only }
+    }
+}
+
+impl Known for Applications {
+    fn covers(&self, namespace: &str) -> bool {
+        self.store.is_ready()
+            && self.store.is_available()
+            && self.only.as_ref().is_none_or(|only| only == namespace)
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<Application> {
+        self.store.get(&Key::new(namespace, name)).map(|app| app.as_ref().clone())
+    }
+
+    fn list(&self, namespace: &str) -> Vec<Application> {
+        self.store.in_namespace(namespace).iter().map(|app| app.as_ref().clone()).collect()
+    }
+
+    fn is_settled(&self, app: &Application) -> bool {
+        self.settled.is_settled(app)
     }
 }
 
@@ -365,7 +418,7 @@ impl Stores {
             }]),
             promotion_tasks: Store::new(Vec::new()),
             cluster_promotion_tasks: Store::new(Vec::new()),
-            applications: Store::new(vec![Index {
+            applications: Arc::new(Store::new(vec![Index {
                 name: BY_AUTHORIZED_STAGE,
                 keys: |a| {
                     let annotations = a.metadata.annotations.as_ref();
@@ -373,7 +426,7 @@ impl Stores {
                     let stages = value.and_then(|v| authorization::parse(v).ok());
                     stages.into_iter().flatten().map(|s| Key::new(s.project, s.stage)).collect()
                 },
-            }]),
+            }])),
         }
     }
 

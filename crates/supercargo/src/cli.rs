@@ -70,6 +70,9 @@ pub struct ControllerArgs {
     /// Make Argo CD Applications sync and watch their health.
     #[arg(long, env = "ARGOCD_INTEGRATION_ENABLED", default_value = "true", value_parser = go_bool)]
     pub argocd_integration_enabled: bool,
+    /// A kubeconfig of the cluster that has Argo CD's Applications; by default the same cluster.
+    #[arg(long, env = "ARGOCD_KUBECONFIG", value_name = "FILE")]
+    pub argocd_kubeconfig: Option<PathBuf>,
     /// Where Argo CD Applications are, unless a step says otherwise.
     #[arg(long, env = "ARGOCD_NAMESPACE", default_value = "argocd")]
     pub argocd_namespace: String,

@@ -43,6 +43,12 @@ pub async fn run_management(args: ControllerArgs) -> Result<(), String> {
 /// As [`run`].
 pub async fn run_with(args: ControllerArgs, steps: Registry) -> Result<(), String> {
     telemetry::start_logging(&args.log_level, args.log_format)?;
+    // What a step panics with may hold a secret: it is told, masked, by the
+    // Promotion. Other panics are logged where they are caught.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(at, "a panic was caught");
+    }));
     let (client, shutdown) = (cluster().await?, crate::shutdown_signal()?);
     serve(client, &args, steps, shutdown).await
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use controllers::context::Workers;
+use controllers::context::{Applications, Workers};
 use controllers::metrics::Metrics;
 use controllers::{Context, Settings};
 use credentials::{CredentialStore, KubeCredentials, LookupOptions};
@@ -130,16 +130,18 @@ pub async fn context(
             ..LookupOptions::default()
         },
     ));
-    let mut settings = settings(args);
+    let settings = settings(args);
+    let applications = Applications::new(&settings);
+    let argocd_client = argocd_client(args, &client).await?;
     let argocd: Option<Arc<dyn ArgoCd>> = if settings.argocd_enabled {
-        let cluster = ClusterArgoCd::new(client.clone(), &settings.argocd_namespace);
-        settings.argocd_enabled = cluster.probe().await.map_err(|e| e.to_string())?;
-        if !settings.argocd_enabled {
+        let cluster = ClusterArgoCd::new(argocd_client.clone(), &settings.argocd_namespace)
+            .with_known(Arc::new(applications.clone()));
+        if !cluster.probe().await.map_err(|e| format!("cannot list Argo CD Applications: {e}"))? {
             tracing::warn!(
-                "this cluster has no Argo CD Applications: the integration is off until the next start"
+                "this cluster has no Argo CD Applications yet; steps that need them wait for them"
             );
         }
-        settings.argocd_enabled.then(|| Arc::new(cluster) as Arc<dyn ArgoCd>)
+        Some(Arc::new(cluster))
     } else {
         None
     };
@@ -156,11 +158,31 @@ pub async fn context(
         args.shared_resources_namespace.clone(),
     );
     let engine = Engine::new(steps, world, functions);
-    Ok(Arc::new(Context::new(
+    let context = Context::new(
         client,
         settings,
         Metrics::new(metrics),
         warehouse,
         controllers::promotion::Parts::new(engine).with_workdirs(workdirs),
-    )))
+    );
+    Ok(Arc::new(context.with_applications(argocd_client, &applications)))
+}
+
+/// The API of the cluster that has Argo CD: that of `ARGOCD_KUBECONFIG`, or
+/// the one at hand.
+async fn argocd_client(args: &ControllerArgs, own: &kube::Client) -> Result<kube::Client, String> {
+    let Some(path) = args.argocd_kubeconfig.as_ref().filter(|p| !p.as_os_str().is_empty()) else {
+        return Ok(own.clone());
+    };
+    let wrong = |e: &dyn std::fmt::Display| {
+        format!(
+            "ARGOCD_KUBECONFIG {}: {e}; it must be a kubeconfig of Argo CD's cluster",
+            path.display()
+        )
+    };
+    let kubeconfig = kube::config::Kubeconfig::read_from(path).map_err(|e| wrong(&e))?;
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let config = config.map_err(|e| wrong(&e))?;
+    kube::Client::try_from(config).map_err(|e| wrong(&e))
 }

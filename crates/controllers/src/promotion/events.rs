@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::{Freight, Promotion, PromotionPhase, Stage};
 use kube::ResourceExt;
 use serde::Serialize;
-use serde_json::json;
 
 use super::status;
 use crate::events::{Event, Severity};
@@ -58,6 +57,14 @@ pub fn ended(promotion: &Promotion, told: &Told<'_>) -> Option<Event> {
     })
 }
 
+/// An Application as the annotation has it; the order of the keys is Go's.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Named<'a> {
+    namespace: &'a str,
+    name: &'a str,
+}
+
 /// The annotations of section 10.
 fn facts(promotion: &Promotion, told: &Told<'_>) -> BTreeMap<&'static str, String> {
     let annotation = |name: &str| {
@@ -99,11 +106,8 @@ fn facts(promotion: &Promotion, told: &Told<'_>) -> BTreeMap<&'static str, Strin
         list(&mut facts, "freight-artifacts", &freight.artifacts);
     }
     if !told.applications.is_empty() {
-        let applications: Vec<_> = told
-            .applications
-            .iter()
-            .map(|(namespace, name)| json!({"Namespace": namespace, "Name": name}))
-            .collect();
+        let applications: Vec<_> =
+            told.applications.iter().map(|(namespace, name)| Named { namespace, name }).collect();
         list(&mut facts, "applications", &applications);
     }
     facts

@@ -8,13 +8,15 @@
 //! [`reconcile`] is the pass. What it decides with is pure: [`abort`],
 //! [`complete`], [`events`], [`freight_collection`], [`requeue`], [`status`].
 //! The steps themselves are run by `promotion::engine`, which writes its
-//! progress through [`record`]; [`lookups`] is what expressions read.
+//! progress through [`record`]; [`lookups`] is what expressions read, and
+//! [`memory`] what is kept between passes.
 
 pub mod abort;
 pub mod complete;
 pub mod events;
 pub mod freight_collection;
 pub mod lookups;
+pub mod memory;
 pub mod reconcile;
 pub mod record;
 pub mod requeue;
@@ -25,15 +27,14 @@ mod sweep;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use ::promotion::argocd::Application;
-use ::promotion::argocd::wakeups::{self, Index, Interests};
 use ::promotion::engine::Engine;
 use api::{Promotion, Stage};
 use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
+use self::memory::Memory;
 use crate::Context;
 use crate::queue::Queue;
 use crate::store::{Change, Key};
@@ -71,37 +72,11 @@ fn workdir(workdirs: &Path, promotion: &Promotion) -> PathBuf {
     workdirs.join(format!("promotion-{}", promotion.uid().unwrap_or_default()))
 }
 
-/// Which running Promotions wait for which Applications. Clones share it.
-#[derive(Clone, Default)]
-pub struct Interest(Arc<Mutex<Index<Key>>>);
-
-impl Interest {
-    /// Notes what a Promotion waits for.
-    pub fn set(&self, promotion: &Key, interests: Interests) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).set(promotion, interests);
-    }
-
-    /// Notes that a Promotion waits no more.
-    pub fn forget(&self, promotion: &Key) {
-        self.set(promotion, Interests::default());
-    }
-
-    /// The Promotions that a change of an Application concerns.
-    fn wake(&self, change: &Change<Application>) -> impl IntoIterator<Item = Key> {
-        let change = match change {
-            Change::Added(app) => wakeups::Change::Created(app),
-            Change::Updated { old, new } => wakeups::Change::Updated(old, new),
-            Change::Deleted(app) => wakeups::Change::Deleted(app),
-        };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).wake(change)
-    }
-}
-
 /// Runs the Promotion controller until `shutdown`.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let queue = Queue::new();
-    let interest = Interest::default();
-    watch(&context, &queue, &interest);
+    let memory = Memory::default();
+    watch(&context, &queue, &memory);
     sweep::start(&context);
     let workers = context.settings.workers.promotion;
     let metrics = context.metrics.clone();
@@ -109,16 +84,16 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     queue
         .run("promotion", workers, metrics, shutdown, move |key| {
             let context = Arc::clone(&context);
-            let interest = interest.clone();
+            let memory = memory.clone();
             let cancel = cancel.child_token();
-            async move { reconcile::reconcile(&context, &interest, &key, cancel).await }
+            async move { reconcile::reconcile(&context, &memory, &key, cancel).await }
         })
         .await;
 }
 
 /// What wakes Promotions.
-fn watch(context: &Arc<Context>, queue: &Queue, interest: &Interest) {
-    let (to, waits) = (queue.clone(), interest.clone());
+fn watch(context: &Arc<Context>, queue: &Queue, memory: &Memory) {
+    let (to, known) = (queue.clone(), memory.clone());
     let workdirs = context.promotion.workdirs.clone();
     context.stores.promotions.subscribe(move |change| match change {
         Change::Added(new) => {
@@ -132,7 +107,7 @@ fn watch(context: &Arc<Context>, queue: &Queue, interest: &Interest) {
             }
         }
         Change::Deleted(old) => {
-            waits.forget(&Key::of(old.as_ref()));
+            known.forget(&Key::of(old.as_ref()));
             let path = workdir(&workdirs, old);
             // Removing may take long; the watch goes on meanwhile.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -151,9 +126,9 @@ fn watch(context: &Arc<Context>, queue: &Queue, interest: &Interest) {
             to.add(Key::new(new.namespace().unwrap_or_default(), name));
         }
     });
-    let (to, interest) = (queue.clone(), interest.clone());
+    let (to, known) = (queue.clone(), memory.clone());
     context.stores.applications.subscribe(move |change| {
-        for key in interest.wake(change) {
+        for key in known.wake(change) {
             to.add(key);
         }
     });

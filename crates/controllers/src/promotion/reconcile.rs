@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::promotion::argocd::wakeups::STEP_KINDS;
 use ::promotion::engine::{self, Interruption, RecordError, Run, times};
 use ::promotion::workdir::WorkDir;
 use api::{Freight, FreightReference, Promotion, PromotionPhase, PromotionStatus, Stage};
@@ -13,18 +12,22 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
 use serde_json::json;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::complete;
 use super::events::{self, Told};
 use super::freight_collection::freight_collection;
+use super::memory::{HOLD, Held, Memory};
 use super::record::{Refused, StatusWriter, words};
 use super::requeue::{self, Limited};
-use super::{Interest, abort, status};
+use super::{abort, status};
 use crate::context::Context;
 use crate::error::{Error, ErrorClass, is_invalid};
 use crate::patch;
+use crate::project::policy;
 use crate::queue::Outcome;
+use crate::stage::auto_promotion::Switch;
 use crate::store::Key;
 
 /// How long a new Promotion waits for its Stage to take it before it is marked
@@ -41,7 +44,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// What makes another pass necessary; the queue backs off.
 pub async fn reconcile(
     context: &Context,
-    interest: &Interest,
+    memory: &Memory,
     key: &Key,
     cancel: CancellationToken,
 ) -> Result<Outcome, Error> {
@@ -50,22 +53,30 @@ pub async fn reconcile(
         return Ok(Outcome::Done);
     }
     let api: Api<Promotion> = Api::namespaced(context.client.clone(), &key.namespace);
-    // Past the cache: a stale status would run steps again.
-    let live = api.get_opt(&key.name).await;
-    let live = live.map_err(|e| Error::api(format_args!("get Promotion {key}"), e))?;
-    let Some(promotion) = live.filter(|p| !status::phase(p).is_terminal()) else {
-        return Ok(Outcome::Done);
+    let held = memory.take(key, &cached);
+    let promotion = if held.is_some() || status::phase(&cached) != PromotionPhase::Running {
+        // Nobody has written since we did; or nothing has begun, and before
+        // anything acts outside, a write proves that the cache is right.
+        cached.as_ref().clone()
+    } else {
+        // Past the cache: a stale status would run steps again.
+        let live = api.get_opt(&key.name).await;
+        let live = live.map_err(|e| Error::api(format_args!("get Promotion {key}"), e))?;
+        let Some(live) = live.filter(|p| !status::phase(p).is_terminal()) else {
+            return Ok(Outcome::Done);
+        };
+        live
     };
     let workdir = context.promotion.workdir_of(&promotion);
     if promotion.metadata.deletion_timestamp.is_some() {
         remove(&workdir).await;
         return Ok(Outcome::Done);
     }
-    let pass = Pass { context, interest, key, api, workdir, cancel };
+    let pass = Pass { context, memory, key, api, workdir, cancel };
     if let Some(actor) = abort::requested(&promotion) {
         return pass.terminate(promotion, &actor).await;
     }
-    pass.promote(promotion).await
+    pass.promote(promotion, held).await
 }
 
 /// Whether this process is responsible for the Promotion (`promotions` 5).
@@ -86,7 +97,7 @@ pub async fn remove(workdir: &std::path::Path) {
 
 struct Pass<'a> {
     context: &'a Context,
-    interest: &'a Interest,
+    memory: &'a Memory,
     key: &'a Key,
     api: Api<Promotion>,
     workdir: PathBuf,
@@ -104,8 +115,7 @@ impl Pass<'_> {
         let actor = if actor.is_empty() { own } else { actor.to_owned() };
         let before = promotion.status.clone().unwrap_or_default();
         let after = abort::terminated(&before, &actor, self.now());
-        let metrics = &self.context.metrics;
-        let writer = StatusWriter::new(self.api.clone(), promotion.clone(), metrics);
+        let writer = StatusWriter::new(self.api.clone(), promotion.clone(), self.context);
         match writer.aborting().write(&after).await {
             Ok(()) => {}
             Err(Refused::Superseded(_)) => return Ok(Outcome::After(SOON)),
@@ -113,15 +123,38 @@ impl Pass<'_> {
         }
         promotion.status = Some(after);
         remove(&self.workdir).await;
-        self.interest.forget(self.key);
+        self.memory.forget(self.key);
         let stage = self.context.stores.stages.get(&self.stage_key(&promotion));
         let freight = self.context.stores.freight.get(&self.freight_key(&promotion));
-        self.send(&promotion, freight.as_deref(), stage.as_deref(), &actor, &BTreeSet::new());
+        let told = self.applications_told(&promotion, stage.as_deref(), freight.as_deref()).await;
+        self.send(&promotion, freight.as_deref(), stage.as_deref(), &actor, &told);
         Ok(Outcome::Done)
     }
 
+    /// The Applications that an Event of the Promotion tells of, whatever of
+    /// the Stage and the Freight is still there.
+    async fn applications_told(
+        &self,
+        promotion: &Promotion,
+        stage: Option<&Stage>,
+        freight: Option<&Freight>,
+    ) -> BTreeSet<(String, String)> {
+        let status = promotion.status.clone().unwrap_or_default();
+        let target = freight.map(reference).or_else(|| status.freight.clone());
+        let requests = stage.map(|s| s.spec.requested_freight.clone()).unwrap_or_default();
+        let run = Run {
+            freight_requests: requests,
+            freight: status.freight_collection.clone().unwrap_or_default(),
+            target_alias: freight.map(|f| f.alias.clone()).unwrap_or_default(),
+            ..self.run_of(promotion, target.unwrap_or_default())
+        };
+        let default_namespace = &self.context.settings.argocd_namespace;
+        let engine = &self.context.promotion.engine;
+        engine.applications_told(&run, &status, default_namespace).await
+    }
+
     /// Queues the Promotion, and runs it when it is its turn.
-    async fn promote(&self, promotion: Promotion) -> Result<Outcome, Error> {
+    async fn promote(&self, promotion: Promotion, held: Option<Held>) -> Result<Outcome, Error> {
         let stage = self.stage(&promotion).await?;
         let is_current = |stage: &Stage| {
             stage
@@ -130,27 +163,29 @@ impl Pass<'_> {
                 .and_then(|s| s.current_promotion.as_ref())
                 .is_some_and(|current| current.name == self.key.name)
         };
-        let metrics = &self.context.metrics;
         let was = status::phase(&promotion);
         let is_new = !matches!(was, PromotionPhase::Pending | PromotionPhase::Running);
         let promotion = match &stage {
-            Some(stage) if was != PromotionPhase::Running => match self
-                .admitted(promotion, stage)
-                .await?
-            {
-                Ok(promotion) => promotion,
-                Err((promotion, message)) => {
-                    let status = promotion.status.clone().unwrap_or_default();
-                    let end = engine::Outcome::Finished(status::errored(&status, message));
-                    let mut writer =
-                        StatusWriter::new(self.api.clone(), promotion.clone(), metrics);
-                    return self.write(&mut writer, promotion, end, None, BTreeSet::new()).await;
+            Some(stage) if was != PromotionPhase::Running => {
+                match self.admitted(promotion, stage).await? {
+                    Ok(promotion) => promotion,
+                    Err((promotion, message)) => {
+                        let status = promotion.status.clone().unwrap_or_default();
+                        let end = engine::Outcome::Finished(status::errored(&status, message));
+                        let mut writer =
+                            StatusWriter::new(self.api.clone(), promotion.clone(), self.context);
+                        return self
+                            .write(&mut writer, promotion, end, None, BTreeSet::new(), None)
+                            .await;
+                    }
                 }
-            },
+            }
             _ => promotion,
         };
-        let mut writer = StatusWriter::new(self.api.clone(), promotion.clone(), metrics);
-        let mut status = promotion.status.clone().unwrap_or_default();
+        let mut writer = StatusWriter::new(self.api.clone(), promotion.clone(), self.context);
+        let since = held.as_ref().map(|held| held.since);
+        let mut status =
+            held.map(|held| held.status).or_else(|| promotion.status.clone()).unwrap_or_default();
         if is_new && !stage.as_deref().is_some_and(is_current) {
             if let Some(left) = stage.as_deref().and_then(|s| grace(s, &promotion, self.now())) {
                 return Ok(Outcome::After(left));
@@ -183,7 +218,7 @@ impl Pass<'_> {
             Err(message) => {
                 let end = engine::Outcome::Finished(status::errored(&status, message));
                 return self
-                    .write(&mut writer, promotion, end, Some(&stage), BTreeSet::new())
+                    .write(&mut writer, promotion, end, Some(&stage), BTreeSet::new(), None)
                     .await;
             }
         };
@@ -191,8 +226,8 @@ impl Pass<'_> {
         let engine = &self.context.promotion.engine;
         let default_namespace = &self.context.settings.argocd_namespace;
         // Before the steps act: an Application may answer at once.
-        let interests = engine.applications(&run, &status, default_namespace, &STEP_KINDS).await;
-        self.interest.set(self.key, interests);
+        let interests = engine.applications(&run, &status, default_namespace).await;
+        self.memory.set_interest(self.key, interests);
         let end = {
             let pass = engine.run(&run, status.clone(), &mut writer);
             match futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(pass)).await {
@@ -207,18 +242,42 @@ impl Pass<'_> {
         match &end {
             engine::Outcome::Waiting { status, .. } => {
                 // Steps that ran now may have given names to those that follow.
-                let interests = engine.applications(&run, status, default_namespace, &STEP_KINDS);
-                self.interest.set(self.key, interests.await);
+                let interests = engine.applications(&run, status, default_namespace);
+                self.memory.set_interest(self.key, interests.await);
             }
             engine::Outcome::Finished(status) => {
-                let kinds = ["argocd-update"];
-                let told = engine.applications(&run, status, default_namespace, &kinds).await;
-                let selected = told.selectors.iter().map(|(ns, _)| (ns.clone(), String::new()));
-                named = told.names.iter().cloned().chain(selected).collect();
+                named = engine.applications_told(&run, status, default_namespace).await;
             }
             engine::Outcome::Interrupted(_) => {}
         }
-        self.write(&mut writer, promotion, end, Some(&stage), named).await
+        self.write(&mut writer, promotion, end, Some(&stage), named, since).await
+    }
+
+    /// Holds the status back where all that is new in it is what a step that
+    /// waits has found out, and the step needs no directory; says for how
+    /// long. `since` is when that was done first.
+    fn hold_back(
+        &self,
+        writer: &StatusWriter<'_>,
+        promotion: &Promotion,
+        after: &PromotionStatus,
+        end: &engine::Outcome,
+        since: Option<Instant>,
+    ) -> Option<Duration> {
+        let engine::Outcome::Waiting { error: None, rebuild: false, retry_after, .. } = end else {
+            return None;
+        };
+        let index = usize::try_from(after.current_step).ok()?;
+        let uses = &promotion.spec.steps.get(index)?.uses;
+        let kind = self.context.promotion.engine.registry.get(uses)?;
+        let version = writer.known().resource_version()?;
+        if kind.needs_workdir() || !writer.only_outputs_differ(after) {
+            return None;
+        }
+        let since = since.unwrap_or_else(Instant::now);
+        let left = HOLD.checked_sub(since.elapsed()).filter(|left| !left.is_zero())?;
+        self.memory.hold(self.key, Held { status: after.clone(), version, since });
+        Some(retry_after.map_or(left, |wish| wish.min(left)))
     }
 
     /// Writes what the pass came to, and says when the next one is due.
@@ -229,6 +288,7 @@ impl Pass<'_> {
         end: engine::Outcome,
         stage: Option<&Stage>,
         applications: BTreeSet<(String, String)>,
+        held_since: Option<Instant>,
     ) -> Result<Outcome, Error> {
         let Some(mut after) = status::after(&end, status::refresh(&promotion), self.now()) else {
             return match end {
@@ -244,6 +304,9 @@ impl Pass<'_> {
                 _ => Ok(Outcome::Done),
             };
         };
+        if let Some(wait) = self.hold_back(writer, &promotion, &after, &end, held_since) {
+            return Ok(Outcome::After(wait));
+        }
         let mut failed = None;
         match writer.write(&after).await {
             Ok(()) => {
@@ -274,18 +337,22 @@ impl Pass<'_> {
         promotion.status = Some(after.clone());
         if after.phase.is_terminal() {
             remove(&self.workdir).await;
-            self.interest.forget(self.key);
+            self.memory.forget(self.key);
             return self.ended(&promotion, stage, applications).await;
         }
-        if let engine::Outcome::Waiting { error: Some(error), .. } = end {
-            return Err(Error::new(error.class, error.message));
-        }
-        let suggested = match end {
-            engine::Outcome::Waiting { retry_after, .. } => retry_after,
-            _ => None,
+        let limited = self.limited(&promotion, &after);
+        let engine::Outcome::Waiting { retry_after, error, .. } = end else {
+            return Ok(Outcome::After(requeue::interval(None, limited, self.now())));
         };
-        let wait = requeue::interval(suggested, self.limited(&promotion, &after), self.now());
-        Ok(Outcome::After(wait))
+        match error {
+            // The engine has decided on the pause.
+            Some(error) if error.class.passes() => {
+                tracing::warn!(promotion = %self.key, "{error}; it is tried again");
+                Ok(Outcome::After(requeue::after_fault(retry_after, limited, self.now())))
+            }
+            Some(error) => Err(Error::new(error.class, error.message)),
+            None => Ok(Outcome::After(requeue::interval(retry_after, limited, self.now()))),
+        }
     }
 
     /// Tells of a Promotion that ended.
@@ -370,7 +437,10 @@ impl Pass<'_> {
         let stores = &self.context.stores;
         let tasks = complete::Tasks::of(stores, &self.key.namespace);
         let freight = stores.freight.in_namespace(&self.key.namespace);
-        let change = match complete::missing(&promotion, stage, &tasks, &freight, self.now()) {
+        // A policy that cannot be read promotes nothing by itself.
+        let auto = policy::switch(stores, stage) == Ok(Switch::On);
+        let missing = complete::missing(&promotion, stage, &tasks, &freight, auto, self.now());
+        let change = match missing {
             Ok(None) => return Ok(Ok(promotion)),
             Ok(Some(change)) => change,
             Err(message) => return Ok(Err((promotion, message))),
@@ -460,17 +530,20 @@ impl Pass<'_> {
         freight: &Freight,
         status: &mut PromotionStatus,
     ) -> Run {
-        let target = FreightReference {
-            name: freight.name_any(),
-            origin: freight.origin.clone(),
-            commits: freight.commits.clone(),
-            images: freight.images.clone(),
-            charts: freight.charts.clone(),
-            artifacts: freight.artifacts.clone(),
-        };
+        let target = reference(freight);
         let collection = freight_collection(stage, &target);
         status.freight = Some(target.clone());
         status.freight_collection = Some(collection.clone());
+        Run {
+            freight_requests: stage.spec.requested_freight.clone(),
+            freight: collection,
+            target_alias: freight.alias.clone(),
+            ..self.run_of(promotion, target)
+        }
+    }
+
+    /// What the Promotion says by itself of what the engine is to do.
+    fn run_of(&self, promotion: &Promotion, target: FreightReference) -> Run {
         let annotations = promotion.metadata.annotations.as_ref();
         Run {
             project: self.key.namespace.clone(),
@@ -484,10 +557,10 @@ impl Pass<'_> {
             ui_base_url: self.context.settings.api_server_base_url.clone(),
             vars: promotion.spec.vars.clone(),
             steps: promotion.spec.steps.clone(),
-            freight_requests: stage.spec.requested_freight.clone(),
-            freight: collection,
+            freight_requests: Vec::new(),
+            freight: api::FreightCollection::default(),
             target_freight: target,
-            target_alias: freight.alias.clone(),
+            target_alias: String::new(),
             workdir: self.workdir.clone(),
             cancel: self.cancel.clone(),
         }
@@ -502,6 +575,18 @@ impl Pass<'_> {
         let alias = engine::alias_of(step, index);
         let entry = status.step_execution_metadata.iter().find(|e| e.alias == alias)?;
         Some(Limited { started_at: times::read(entry.started_at.as_ref())?, timeout })
+    }
+}
+
+/// The Freight as a status keeps it.
+fn reference(freight: &Freight) -> FreightReference {
+    FreightReference {
+        name: freight.name_any(),
+        origin: freight.origin.clone(),
+        commits: freight.commits.clone(),
+        images: freight.images.clone(),
+        charts: freight.charts.clone(),
+        artifacts: freight.artifacts.clone(),
     }
 }
 

@@ -13,8 +13,8 @@ use kube::api::Api;
 use serde_json::Value;
 
 use super::abort;
+use crate::context::Context;
 use crate::error::{Error, ErrorClass, said};
-use crate::metrics::Metrics;
 use crate::patch;
 
 /// How often a write is tried against changes of annotations.
@@ -25,7 +25,7 @@ pub struct StatusWriter<'a> {
     api: Api<Promotion>,
     /// As the API server last gave it.
     known: Promotion,
-    metrics: &'a Metrics,
+    context: &'a Context,
     /// Whether what is written is the end that an abort asks for.
     aborts: bool,
 }
@@ -41,8 +41,28 @@ pub enum Refused {
 
 impl<'a> StatusWriter<'a> {
     /// A writer that goes on from `known`.
-    pub fn new(api: Api<Promotion>, known: Promotion, metrics: &'a Metrics) -> Self {
-        Self { api, known, metrics, aborts: false }
+    pub fn new(api: Api<Promotion>, known: Promotion, context: &'a Context) -> Self {
+        Self { api, known, context, aborts: false }
+    }
+
+    /// The Promotion as the API server last gave it.
+    pub fn known(&self) -> &Promotion {
+        &self.known
+    }
+
+    /// Whether `status` says no more than what is on the server but for
+    /// outputs: of a step that was begun there and still waits.
+    pub fn only_outputs_differ(&self, status: &PromotionStatus) -> bool {
+        let Some(known) = &self.known.status else { return false };
+        let but_for_outputs = PromotionStatus { state: known.state.clone(), ..status.clone() };
+        as_json(Some(&but_for_outputs)) == as_json(Some(known))
+    }
+
+    /// Takes the object as the API server has it now; the stores hear of it
+    /// too, long before the watch tells them.
+    fn take(&mut self, object: Promotion) {
+        self.context.stores.promotions.apply(object.clone());
+        self.known = object;
     }
 
     /// The same writer for the status of a Promotion that is terminated.
@@ -57,14 +77,15 @@ impl<'a> StatusWriter<'a> {
     /// See [`Refused`].
     pub async fn write(&mut self, status: &PromotionStatus) -> Result<(), Refused> {
         let name = self.known.name_any();
+        let metrics = &self.context.metrics;
         for _ in 0..ATTEMPTS {
             let version = self.known.resource_version();
             let before = self.known.status.as_ref();
             let written =
-                patch::status(&self.api, &name, before, status, version.as_deref(), self.metrics);
+                patch::status(&self.api, &name, before, status, version.as_deref(), metrics);
             match written.await {
                 Ok(Some(object)) => {
-                    self.known = object;
+                    self.take(object);
                     return Ok(());
                 }
                 Ok(None) => return Ok(()),
@@ -90,14 +111,15 @@ impl<'a> StatusWriter<'a> {
         if fresh.uid() != self.known.uid() || fresh.metadata.deletion_timestamp.is_some() {
             return stop("it was deleted");
         }
-        if as_json(fresh.status.as_ref()) != as_json(self.known.status.as_ref()) {
-            return stop("another process wrote its status");
+        let other = as_json(fresh.status.as_ref()) != as_json(self.known.status.as_ref());
+        let abort = !self.aborts && abort::requested(&fresh).is_some();
+        // The next pass must not begin with what was overtaken.
+        self.take(fresh);
+        match (other, abort) {
+            (true, _) => stop("another process wrote its status"),
+            (_, true) => stop("it is to be terminated"),
+            _ => Ok(()),
         }
-        if !self.aborts && abort::requested(&fresh).is_some() {
-            return stop("it is to be terminated");
-        }
-        self.known = fresh;
-        Ok(())
     }
 }
 
@@ -108,6 +130,10 @@ fn as_json(status: Option<&PromotionStatus>) -> Value {
 #[async_trait]
 impl Recorder for StatusWriter<'_> {
     async fn record(&mut self, status: &PromotionStatus) -> Result<(), RecordError> {
+        // The intent of a step that goes on is there already.
+        if self.only_outputs_differ(status) {
+            return Ok(());
+        }
         self.write(status).await.map_err(|refused| match refused {
             Refused::Superseded(why) => RecordError::Superseded(why),
             Refused::Api(error) => RecordError::Failed(error.to_string()),

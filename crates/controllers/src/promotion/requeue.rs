@@ -36,6 +36,13 @@ pub fn interval(suggested: Option<Duration>, current: Option<Limited>, now: Time
     }
 }
 
+/// The time until another attempt after a fault that passes: what the engine
+/// decided, but not beyond the end of the step's time.
+pub fn after_fault(pause: Option<Duration>, current: Option<Limited>, now: Timestamp) -> Duration {
+    let pause = pause.unwrap_or(SHORTEST);
+    pause.min(interval(None, current, now)).max(AT_ONCE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,12 @@ use crate::store::Key;
 /// 100 ms for its cache; here a pass reads what the last one wrote.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
+/// How long a Stage's end of a Promotion is put off where Argo CD has not
+/// looked at its Applications since the sync: it does so within milliseconds,
+/// and then the Stage, the Freight and their verification are written once
+/// and not twice. Not where another Promotion waits.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Fields of the status that this controller does not own: they are never in
 /// its patches (`stages` 1.2).
 const NOT_OURS: [&str; 4] =
@@ -54,6 +60,9 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     }
     let mut pass = Pass::new(context, Arc::clone(&stage), key.clone());
     let result = pass.run().await;
+    if let (Some(left), Ok(_)) = (pass.put_off, &result) {
+        return Ok(Outcome::After(left));
+    }
     pass.take_refresh();
     let written = pass.write().await;
     match (result, written) {
@@ -80,6 +89,10 @@ struct Pass<'a> {
     has_non_terminal: bool,
     /// When health is to be looked at again though no event may come.
     health_again: Option<Duration>,
+    /// When the Promotion ended that this pass has folded in as Succeeded.
+    ended_at: Option<Timestamp>,
+    /// Whether the pass is put off, and for how long.
+    put_off: Option<Duration>,
 }
 
 impl<'a> Pass<'a> {
@@ -87,11 +100,7 @@ impl<'a> Pass<'a> {
         Self {
             context,
             status: stage.status.clone().unwrap_or_default(),
-            promotions: {
-                let mut promotions = context.stores.promotions_of(&key);
-                promotions.retain(|p| promotions::has_place(&key.name, &p.name_any()));
-                promotions
-            },
+            promotions: context.stores.promotions_of(&key),
             started: context.clock.now(),
             stage,
             key,
@@ -101,6 +110,8 @@ impl<'a> Pass<'a> {
             news: Vec::new(),
             has_non_terminal: false,
             health_again: None,
+            ended_at: None,
+            put_off: None,
         }
     }
 
@@ -154,6 +165,9 @@ impl<'a> Pass<'a> {
         self.sync_promotions().await;
         self.sync_freight().map_err(|e| e.while_("failed to sync Freight: "))?;
         self.assess_health().await;
+        if self.put_off.is_some() {
+            return Ok(());
+        }
         self.verify();
         self.mark_verified().map_err(|e| e.while_("failed to verify Freight for Stage: "))?;
         self.write_marks().await?;
@@ -181,15 +195,19 @@ impl<'a> Pass<'a> {
     /// `stages` 7.
     async fn sync_promotions(&mut self) {
         let now = self.now();
-        let synced = promotions::sync(
-            &self.stage,
-            &self.promotions,
-            self.switch == Switch::On,
-            self.switch != Switch::NoProject,
-            &mut self.status,
-            now,
-        );
+        let mut status = std::mem::take(&mut self.status);
+        let given = promotions::Given {
+            auto_promotion: self.switch == Switch::On,
+            may_start: self.switch != Switch::NoProject,
+            freight: &|name| self.freight(name).ok().map(|f| reference(&f)),
+        };
+        let synced = promotions::sync(&self.stage, &self.promotions, given, &mut status, now);
+        self.status = status;
         self.has_non_terminal = synced.has_non_terminal;
+        self.ended_at = synced.succeeded.last().and_then(|p| {
+            let ended = p.status.as_ref()?.finished_at.as_ref()?;
+            Some(ended.0)
+        });
         if let Some(last) = synced.succeeded.last() {
             self.write_argocd_context(last).await;
         }
@@ -251,7 +269,20 @@ impl<'a> Pass<'a> {
     async fn assess_health(&mut self) {
         let (generation, now) = (self.generation(), self.now());
         let mut checker = argocd::Checks::new(self.context);
+        if self.status.current_promotion.is_none() {
+            checker.look_up_commits(&self.key.namespace, &self.status).await;
+        }
         health::assess(&mut self.status, &mut checker, generation, now);
+        self.put_off = self
+            .ended_at
+            .filter(|_| checker.is_unsettled && !self.has_non_terminal)
+            .and_then(|ended| {
+                let passed = Duration::try_from(now.duration_since(ended)).unwrap_or_default();
+                LINGER.checked_sub(passed).filter(|left| !left.is_zero())
+            });
+        if self.put_off.is_some() {
+            return;
+        }
         checker.ask_for_refreshes().await;
         self.health_again = checker.look_again_after;
     }
@@ -489,6 +520,18 @@ impl<'a> Pass<'a> {
         let soaked = soak::next_expiry(&self.stage, freight.iter().map(AsRef::as_ref), self.now());
         let resync = self.context.settings.resync;
         [soaked, self.health_again].into_iter().flatten().fold(resync, Duration::min)
+    }
+}
+
+/// The Freight as a status keeps it.
+fn reference(freight: &Freight) -> api::FreightReference {
+    api::FreightReference {
+        name: freight.name_any(),
+        origin: freight.origin.clone(),
+        commits: freight.commits.clone(),
+        images: freight.images.clone(),
+        charts: freight.charts.clone(),
+        artifacts: freight.artifacts.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! "Reconciler").
 
 mod fake_api;
+mod faults;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use ::promotion::engine::{Engine, NoFunctions, SHOW_AFTER};
 use ::promotion::error::{ErrorClass as Class, StepError};
-use ::promotion::step::{Effect, Registry, Step, StepContext, StepResult};
+use ::promotion::step::{Attempt, Effect, Registry, Step, StepContext, StepResult};
 use ::promotion::world::World;
 use api::{Freight, Promotion, PromotionPhase as Phase, Stage};
 use async_trait::async_trait;
@@ -18,10 +19,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::memory::Memory;
 use super::*;
 use crate::clock::ManualClock;
 use crate::metrics::Metrics;
 use crate::queue::Outcome;
+use ::promotion::argocd::Application;
 
 const NAME: &str = "dev.01k0000000000000000000abcd.abc1234";
 
@@ -54,9 +57,12 @@ fn now() -> Timestamp {
 struct Rig {
     api: FakeApi,
     context: Arc<Context>,
-    interest: Interest,
+    memory: Memory,
     runs: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<StepContext>>>,
+    /// How often the step `act` acted, and why it ran.
+    acts: Arc<AtomicUsize>,
+    attempts: Arc<Mutex<Vec<Attempt>>>,
     _temp: tempfile::TempDir,
 }
 
@@ -112,6 +118,8 @@ impl Rig {
         let runs = Arc::new(AtomicUsize::new(0));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (count, kept) = (runs.clone(), seen.clone());
+        let acts = Arc::new(AtomicUsize::new(0));
+        let attempts = Arc::new(Mutex::new(Vec::new()));
         let registry = Registry::default()
             .with(Mock(
                 "ok",
@@ -122,7 +130,22 @@ impl Rig {
                     Ok(StepResult::succeeded())
                 }),
             ))
-            .with(Mock("act", Effect::Outside, Box::new(|_| Ok(StepResult::succeeded()))))
+            .with(Mock(
+                "act",
+                Effect::Outside,
+                Box::new({
+                    let (acts, attempts) = (acts.clone(), attempts.clone());
+                    move |c| {
+                        attempts.lock().unwrap().push(c.attempt.clone());
+                        // It recognises what it did before.
+                        let again = matches!(c.attempt, Attempt::Again { .. });
+                        if !again || acts.load(Ordering::SeqCst) == 0 {
+                            acts.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Ok(StepResult::succeeded())
+                    }
+                }),
+            ))
             .with(Mock(
                 "run",
                 Effect::Outside,
@@ -136,7 +159,7 @@ impl Rig {
             .with(Mock(
                 "err",
                 Effect::Reads,
-                Box::new(|_| Err(StepError::new(Class::Transient, "something went wrong"))),
+                Box::new(|_| Err(StepError::new(Class::Internal, "something went wrong"))),
             ));
         let engine = Engine {
             registry,
@@ -153,7 +176,8 @@ impl Rig {
             Parts::new(engine).with_workdirs(temp.path()),
         );
         let context = Arc::new(context.with_clock(Arc::new(ManualClock::new(now()))));
-        let rig = Self { api, context, interest: Interest::default(), runs, seen, _temp: temp };
+        let memory = Memory::default();
+        let rig = Self { api, context, memory, runs, seen, acts, attempts, _temp: temp };
         rig.set_stage(stage(NAME));
         let freight = rig.api.put(freight());
         rig.context.stores.freight.apply(serde_json::from_value::<Freight>(freight).unwrap());
@@ -187,7 +211,7 @@ impl Rig {
     async fn pass(&self) -> Result<Outcome, crate::Error> {
         let key = Key::new("p", NAME);
         let cancel = CancellationToken::new();
-        reconcile::reconcile(&self.context, &self.interest, &key, cancel).await
+        reconcile::reconcile(&self.context, &self.memory, &key, cancel).await
     }
 
     fn status(&self) -> api::PromotionStatus {
