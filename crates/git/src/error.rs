@@ -154,6 +154,14 @@ pub enum GitError {
         /// What happened.
         message: String,
     },
+    /// The server wants fewer requests.
+    #[error("{host} asks to be left alone for {} s (HTTP 429); ask it less often, or with credentials that may ask more", retry_after.as_secs())]
+    RateLimited {
+        /// The server.
+        host: String,
+        /// How long.
+        retry_after: Duration,
+    },
     /// It took too long.
     #[error("{doing} took longer than {} s and was given up", limit.as_secs())]
     Timeout {
@@ -207,9 +215,10 @@ impl GitError {
             | Self::Rejected { .. }
             | Self::TooLarge { .. }
             | Self::Config(_) => ErrorClass::Config,
-            Self::Network { .. } | Self::Timeout { .. } | Self::Cancelled { .. } => {
-                ErrorClass::Transient
-            }
+            Self::Network { .. }
+            | Self::RateLimited { .. }
+            | Self::Timeout { .. }
+            | Self::Cancelled { .. } => ErrorClass::Transient,
             Self::Internal { .. } => ErrorClass::Internal,
         }
     }

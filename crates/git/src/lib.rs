@@ -63,6 +63,7 @@ mod error;
 mod eviction;
 mod fetch;
 mod history;
+mod http;
 mod integrate;
 mod mirror;
 mod push;
@@ -103,7 +104,8 @@ pub struct GitOptions {
     pub cache_dir: PathBuf,
     /// Where addresses are asked for at another place than they name.
     pub rewrites: UrlRewrites,
-    /// Timeouts and certificates: those of the first [`Git`] hold for the process.
+    /// Timeouts and certificates. For SSH those of the first [`Git`] hold for
+    /// the process.
     pub process: ProcessSettings,
     /// How long one operation (a fetch, a push) may take in all; a server that
     /// has fallen silent is noticed after the process's `server_timeout`.
@@ -151,6 +153,7 @@ pub struct Git {
     mirrors: mirror::Mirrors,
     turns: Arc<tokio::sync::Semaphore>,
     walks: Arc<tokio::sync::Semaphore>,
+    clients: http::Clients,
     branches: Mutex<HashMap<(String, String), Weak<BranchLock>>>,
 }
 
@@ -163,11 +166,13 @@ impl Git {
     pub fn open(options: GitOptions) -> Result<Self, GitError> {
         settings::apply_once(&options.process)
             .map_err(|e| GitError::Config(format!("git settings cannot be applied: {e}")))?;
+        let clients = http::Clients::new(&options.process)
+            .map_err(|e| GitError::Config(format!("connections cannot be set up: {e}")))?;
         let limits = mirror::Limits { count: options.max_mirrors, bytes: options.max_mirror_bytes };
         let mirrors = mirror::Mirrors::open(&options.cache_dir, limits)?;
         let turns = Arc::new(tokio::sync::Semaphore::new(options.max_concurrent.max(1)));
         let walks = Arc::new(tokio::sync::Semaphore::new(options.max_walks.max(1)));
-        Ok(Self { options, mirrors, turns, walks, branches: Mutex::default() })
+        Ok(Self { options, mirrors, turns, walks, clients, branches: Mutex::default() })
     }
 
     /// The repository at `url`, with this Git's URL rewriting.
@@ -189,6 +194,7 @@ impl Git {
             limit: self.options.operation_timeout,
             cancel: cancel.clone(),
             max_bytes: self.options.max_fetch_bytes,
+            clients: self.clients.clone(),
         }
     }
 

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::address::{self, Address, Place, UrlRewrites};
 use crate::error::{GitError, tidy};
+use crate::http::{self, Clients};
 
 /// A value that cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -216,8 +217,52 @@ impl Remote {
         self.auth.as_ref().map_or_else(|| "anonymous access".to_owned(), |a| a.source.clone())
     }
 
+    /// User name and password, where there are any.
+    pub(crate) fn basic_auth(&self) -> Option<(&str, &str)> {
+        match &self.auth.as_ref()?.login {
+            Login::Basic { username, password } => Some((&username.0, &password.0)),
+            _ => None,
+        }
+    }
+
+    /// Whether an address is at the server that the credentials are for.
+    pub(crate) fn is_at_server(&self, address: &str) -> bool {
+        address::parse(address).is_ok_and(|a| a.place.same_server(&self.access.place))
+    }
+
+    /// That the server sends us elsewhere.
+    pub(crate) fn redirected(&self, to: &url::Url) -> GitError {
+        let asking = address::parse(to.as_str())
+            .map_or_else(|_| "another server".to_owned(), |a| a.place.shown_host());
+        let (host, url) = (self.host(), &self.public);
+        match &self.auth {
+            Some(auth) => GitError::OtherHost { asking, host, source_of: auth.source.clone() },
+            None => GitError::Config(format!(
+                "{host} redirects {url} to {asking}, which is not followed; use the address there as repoURL if you trust it"
+            )),
+        }
+    }
+
+    /// What a status of HTTP refuses, if it is that kind of status.
+    pub(crate) fn refused(&self, status: u16) -> Option<GitError> {
+        let (host, url) = (self.host(), self.public.clone());
+        match (status, &self.auth) {
+            (401 | 403, None) => Some(GitError::NoCredential { host, url }),
+            (401 | 403, Some(auth)) => {
+                let detail = if status == 403 { " (HTTP 403)".to_owned() } else { String::new() };
+                Some(GitError::Refused { host, url, source_of: auth.source.clone(), detail })
+            }
+            (404, _) => Some(GitError::RepositoryNotFound {
+                url,
+                detail: " (HTTP 404)".to_owned(),
+                used: self.used(),
+            }),
+            _ => None,
+        }
+    }
+
     /// What a server or libgit2 said, fit to be shown.
-    fn scrub(&self, text: &str) -> String {
+    pub(crate) fn scrub(&self, text: &str) -> String {
         let mut text = text.replace(&self.access.clean, &self.public);
         for secret in self.auth.iter().flat_map(|auth| auth.login.spellings()) {
             text = text.replace(secret.as_str(), "***");
@@ -286,6 +331,7 @@ pub(crate) struct Bounds {
     pub(crate) limit: Duration,
     pub(crate) cancel: CancellationToken,
     pub(crate) max_bytes: u64,
+    pub(crate) clients: Clients,
 }
 
 impl Bounds {
@@ -336,6 +382,19 @@ impl Conversation {
             tried: Arc::default(),
             noted: Arc::default(),
         }
+    }
+
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// What is being done, for messages.
+    pub(crate) fn doing(&self) -> &'static str {
+        self.doing
     }
 
     fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
@@ -422,8 +481,9 @@ impl Conversation {
         Ok(())
     }
 
-    /// The callbacks of one connection.
+    /// The callbacks of one connection, which this thread is about to make.
     pub(crate) fn callbacks(&self) -> RemoteCallbacks<'static> {
+        http::prepare(self);
         let mut callbacks = RemoteCallbacks::new();
         let this = self.clone();
         callbacks.credentials(move |asking, user, allowed| this.credential(asking, user, allowed));

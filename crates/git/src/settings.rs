@@ -66,6 +66,8 @@ fn apply(settings: &ProcessSettings) -> Result<(), git2::Error> {
         if let Some(file) = &settings.ca_file {
             opts::set_ssl_cert_file(file.as_path())?;
         }
+        git2::transport::register("http", crate::http::transport)?;
+        git2::transport::register("https", crate::http::transport)?;
     }
     Ok(())
 }

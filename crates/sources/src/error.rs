@@ -100,6 +100,9 @@ impl Error {
             Self::Unexpected(_) => ErrorClass::Transient,
             Self::Config(_) => ErrorClass::Config,
             Self::Absent(_) => ErrorClass::NotFound,
+            Self::Git(::git::GitError::RateLimited { retry_after, .. }) => {
+                ErrorClass::RateLimited { retry_after: *retry_after }
+            }
             Self::Git(error) => match error.class() {
                 ::git::ErrorClass::Transient | ::git::ErrorClass::Conflict => ErrorClass::Transient,
                 ::git::ErrorClass::Auth => ErrorClass::Auth,

@@ -3,6 +3,7 @@
 mod auth;
 mod cache;
 mod clone;
+mod mirrors;
 mod push;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Discovery against the sandbox's Git host.
 
 mod branches;
+mod faults;
 mod tagged;
 
 use std::process::{Command, Stdio};
