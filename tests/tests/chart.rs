@@ -50,7 +50,8 @@ impl Rendered {
         }))
     }
 
-    fn all<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    fn all<'a>(&'a self, kind: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+        let kind = kind.to_owned();
         self.0.iter().filter(move |o| o["kind"] == kind)
     }
 
