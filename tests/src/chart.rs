@@ -144,14 +144,18 @@ fn of_value(value: &Value, path: &mut Vec<String>) -> Value {
         Value::String(_) if name.ends_with("maxUnavailable") => {
             json!({"type": ["string", "integer"]})
         }
-        Value::Number(_) if name.ends_with("minAvailable") => json!({"type": ["string", "integer"]}),
+        Value::Number(_) if name.ends_with("minAvailable") => {
+            json!({"type": ["string", "integer"]})
+        }
         Value::Null => json!({"type": ["integer", "null"], "minimum": 1}),
         Value::Bool(_) => json!({"type": "boolean"}),
         Value::Number(_) => json!({"type": "integer", "minimum": 0}),
         Value::String(_) => json!({"type": "string"}),
         Value::Array(_) => json!({"type": "array"}),
         Value::Object(map) if map.is_empty() => json!({"type": "object"}),
-        Value::Object(_) if name.ends_with("resources") || name.ends_with("grafanaDashboard.labels") => {
+        Value::Object(_)
+            if name.ends_with("resources") || name.ends_with("grafanaDashboard.labels") =>
+        {
             json!({"type": "object"})
         }
         Value::Object(map) => {

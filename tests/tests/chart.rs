@@ -84,8 +84,8 @@ macro_rules! rendered {
 fn images_and_labels() {
     // install/I2
     let plain = rendered!({});
-    let container =
-        &plain.get("Deployment", "supercargo-controller")["spec"]["template"]["spec"]["containers"][0];
+    let container = &plain.get("Deployment", "supercargo-controller")["spec"]["template"]["spec"]["containers"]
+        [0];
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(container["image"], format!("ghcr.io/supercargo/supercargo:{version}"));
     // install/I3: on every object but the CRDs.
@@ -318,17 +318,32 @@ fn wrong_values_are_refused_with_their_name() {
 fn snapshots() {
     let sets: BTreeMap<&str, Value> = BTreeMap::from([
         ("defaults", json!({})),
-        ("split", json!({"mode": "split", "controller": {"replicas": 2},
-            "managementController": {"replicas": 2}})),
-        ("shard", json!({"controller": {"id": "eu", "shardName": "eu"},
-            "managementController": {"enabled": false}})),
-        ("remote", json!({"kubeconfigSecrets": {"kargo": "kargo-kubeconfig",
+        (
+            "split",
+            json!({"mode": "split", "controller": {"replicas": 2},
+            "managementController": {"replicas": 2}}),
+        ),
+        (
+            "shard",
+            json!({"controller": {"id": "eu", "shardName": "eu"},
+            "managementController": {"enabled": false}}),
+        ),
+        (
+            "remote",
+            json!({"kubeconfigSecrets": {"kargo": "kargo-kubeconfig",
             "argocd": "argocd-kubeconfig"}, "controller": {"argocd": {
-            "watchArgocdNamespaceOnly": true}}})),
-        ("observed", json!({"networkPolicy": {"enabled": true}, "controller": {
-            "metrics": {"enabled": true}, "podDisruptionBudget": {"enabled": true}}})),
-        ("signed", json!({"controller": {"gitClient": {"signingKeySecret": {"name": "key"}},
-            "images": {"registries": {"mirrors": ["docker.io=https://mirror.example.com"]}}}})),
+            "watchArgocdNamespaceOnly": true}}}),
+        ),
+        (
+            "observed",
+            json!({"networkPolicy": {"enabled": true}, "controller": {
+            "metrics": {"enabled": true}, "podDisruptionBudget": {"enabled": true}}}),
+        ),
+        (
+            "signed",
+            json!({"controller": {"gitClient": {"signingKeySecret": {"name": "key"}},
+            "images": {"registries": {"mirrors": ["docker.io=https://mirror.example.com"]}}}}),
+        ),
     ]);
     for (name, values) in sets {
         // The definitions have a drift test of their own.
