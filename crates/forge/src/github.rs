@@ -54,6 +54,14 @@ struct Side {
     branch: String,
     #[serde(default)]
     sha: String,
+    /// Absent where it was deleted.
+    #[serde(default)]
+    repo: Option<Repository>,
+}
+
+#[derive(Deserialize, PartialEq)]
+struct Repository {
+    id: i64,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +71,11 @@ struct Merged {
 }
 
 impl Pull {
+    /// Whether it comes from a branch of the repository itself.
+    fn is_own(&self) -> bool {
+        self.head.repo == self.base.repo
+    }
+
     fn state(&self) -> State {
         match (&self.merged_at, self.state.as_str()) {
             (Some(_), _) => State::Merged,
@@ -175,19 +188,21 @@ impl Forge for GitHub {
         self.api.send(&ask).await.map(drop)
     }
 
+    /// By the target alone, the newest first: GitHub goes from a source branch
+    /// to its commit first, so its filter knows no branch that was deleted
+    /// after a merge, and takes one branch for another at the same commit.
     async fn find(&self, search: &Search) -> Result<Vec<PullRequest>, ForgeError> {
         let mut found = Vec::new();
         for page in 1..=MAX_PAGES {
             let ask = Ask::get(self.path(&["pulls"]))
                 .query("state", if search.all { "all" } else { "open" })
-                // A bare branch name would be no filter.
-                .query("head", format!("{}:{}", self.owner, search.head))
                 .query("base", search.base.as_str())
                 .query("per_page", "100")
                 .query("page", page.to_string());
             let answer = self.api.send(&ask).await?;
             let pulls: Vec<Pull> = answer.json()?;
-            found.extend(pulls.into_iter().map(PullRequest::from).filter(|p| search.fits(p)));
+            let own = pulls.into_iter().filter(Pull::is_own);
+            found.extend(own.map(PullRequest::from).filter(|p| search.fits(p)));
             if !answer.has_next() {
                 break;
             }

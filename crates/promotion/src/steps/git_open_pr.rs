@@ -288,6 +288,11 @@ impl Opening<'_> {
             self.config.description.as_deref(),
             &source.message,
         );
+        // No provider takes a pull request without a title.
+        let title = match title.trim() {
+            "" => format!("Merge {head} into {base}"),
+            _ => title,
+        };
         let ui = forge_access::access(self.world)?.ui_base_url.trim_end_matches('/');
         if !ui.is_empty() {
             let (project, stage) = (&self.context.project, &self.context.stage);

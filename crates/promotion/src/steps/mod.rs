@@ -20,4 +20,10 @@ mod argocd_sandbox_tests;
 mod argocd_testing;
 
 #[cfg(test)]
+mod git_pr_crash_tests;
+#[cfg(test)]
+mod git_pr_testing;
+#[cfg(test)]
+mod git_pr_tests;
+#[cfg(test)]
 mod git_tests;

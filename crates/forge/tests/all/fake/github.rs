@@ -36,7 +36,7 @@ fn show(pull: &Pull, words: &Words) -> Value {
         "merge_commit_sha": if merged { MERGE_SHA } else { "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee" },
         "labels": pull.labels.iter().map(|name| json!({"id": 1, "name": name, "color": "f29513"})).collect::<Vec<_>>(),
         "draft": pull.draft,
-        "head": {"label": format!("{owner}:{}", pull.head), "ref": pull.head, "sha": HEAD_SHA, "repo": {"id": 1}},
+        "head": {"label": format!("{owner}:{}", pull.head), "ref": pull.head, "sha": HEAD_SHA, "repo": {"id": if pull.fork { 2 } else { 1 }}},
         "base": {"label": format!("octo:{}", pull.base), "ref": pull.base, "sha": HEAD_SHA, "repo": {"id": 1}},
         "user": {"login": "robot", "id": 1},
         "merged": merged,
@@ -59,18 +59,16 @@ pub fn answer(model: &mut Model, request: &Request, path: &[&str]) -> Answer {
                 Some("open") | None => false,
                 other => return Err(format!("state {other:?}")),
             };
-            // Without an owner GitHub does not filter.
-            let head = request.param("head").and_then(|h| h.split_once(':'));
+            if request.param("head").is_some() {
+                return Err("the filter knows no branch that was deleted".into());
+            }
             let base = request.param("base");
             let (per_page, page) = (request.number("per_page")?, request.number::<usize>("page")?);
             if per_page > 100 || page == 0 {
                 return Err("page out of range".into());
             }
             let (pulls, total) = model.page((page - 1) * per_page, per_page, |p| {
-                let owner = if p.fork { "stranger" } else { "octo" };
-                (all || p.is == Is::Open)
-                    && head.is_none_or(|(o, b)| o == owner && b == p.head)
-                    && base.is_none_or(|b| b == p.base)
+                (all || p.is == Is::Open) && base.is_none_or(|b| b == p.base)
             });
             let pulls: Vec<Value> = pulls.into_iter().map(|p| show(p, &words)).collect();
             Ok(Reply::new(200, pulls.into()).linked(page, per_page, total))

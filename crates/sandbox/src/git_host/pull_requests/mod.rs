@@ -174,3 +174,6 @@ impl Shared {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;
