@@ -55,7 +55,7 @@ impl Cluster {
                 let binaries = Binaries::present().ok_or(
                     "the API server has not been built: run `make envtest`, or set KUBEBUILDER_ASSETS",
                 )?;
-                let options = Options { audit: true, controllers: true };
+                let options = Options { audit: true, controllers: false };
                 let server = Server::start(&binaries, options).await?;
                 server.write_kubeconfig(&dir.join("kubeconfig"), server.admin())?;
                 Self::real(backend, dir, Held::Own(Box::new(server))).await
@@ -135,10 +135,14 @@ impl Cluster {
         }
     }
 
-    /// Whether deleted namespaces go, and what has lost its owner.
-    pub fn collects(&self) -> bool {
-        match &self.held {
-            Held::Own(server) => server.has_controllers(),
+    /// Sees to it that deleted namespaces go, and what has lost its owner, which
+    /// most tests do without; says whether it can.
+    ///
+    /// # Panics
+    /// When what does it cannot be started.
+    pub fn collects(&mut self) -> bool {
+        match &mut self.held {
+            Held::Own(server) => server.start_controllers().unwrap_or_else(|e| panic!("{e}")),
             Held::Embedded { .. } | Held::Named => true,
         }
     }

@@ -26,7 +26,7 @@ async fn a_pipeline_by_hand() {
         println!("skipped: kubectl is not on this machine");
         return;
     }
-    let pipeline = Pipeline::start().await;
+    let mut pipeline = Pipeline::start().await;
     pipeline.repository("repo.git", "quickstart/repository").await;
     pipeline.push_tag("zxc204fghasd/wsp-web-server-v2", "v1.0.0");
     let config = pipeline.world.kubeconfig();

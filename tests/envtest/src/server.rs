@@ -96,7 +96,9 @@ impl Server {
             server.port = free_port()?;
             match server.start_api_server().await {
                 Ok(()) => {
-                    server.start_controllers()?;
+                    if options.controllers {
+                        server.start_controllers()?;
+                    }
                     return Ok(server);
                 }
                 Err(why) if why.contains("address already in use") => last = why,
@@ -154,11 +156,17 @@ impl Server {
         self.api = None;
     }
 
-    fn start_controllers(&mut self) -> Result<(), String> {
-        let Some(program) = self.binaries.controller_manager().filter(|_| self.options.controllers)
-        else {
-            return Ok(());
-        };
+    /// Starts the controllers that empty deleted namespaces and delete what has
+    /// lost its owner; says whether they run. They do not where they were not
+    /// built.
+    ///
+    /// # Errors
+    /// Why they cannot be started.
+    pub fn start_controllers(&mut self) -> Result<bool, String> {
+        if self.controllers.is_some() {
+            return Ok(true);
+        }
+        let Some(program) = self.binaries.controller_manager() else { return Ok(false) };
         let config = self.dir.join("controllers.kubeconfig");
         self.write_kubeconfig(&config, ADMIN)?;
         let mut command = Command::new(program);
@@ -169,7 +177,7 @@ impl Server {
             .arg("--concurrent-namespace-syncs=4");
         self.controllers =
             Some(Process::start("kube-controller-manager", &command, &self.dir, None)?);
-        Ok(())
+        Ok(true)
     }
 
     /// Where it is.
