@@ -2,21 +2,53 @@
 # make, a C compiler and perl (libgit2 and OpenSSL are built from source).
 
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static image
+.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static image envtest e2e bench-shared
+
+# The end-to-end suites that run on every Kubernetes API: tests/tests/*.rs.
+E2E_SUITES := $(patsubst tests/tests/%.rs,--test %,$(filter-out tests/tests/licences.rs tests/tests/chart.rs,$(wildcard tests/tests/*.rs)))
+
+# What `make e2e` runs on: BACKEND=sandbox or envtest, or, where KUBECONFIG is
+# given on the command line (never from the environment), that cluster.
+ifeq ($(origin KUBECONFIG),command line)
+BACKEND := cluster
+E2E_FLAGS := -- --test-threads 1
+else
+BACKEND ?= sandbox
+E2E_FLAGS :=
+endif
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: ## build, start the sandbox, run the quick start (ARGS=--serve stays up)
 	$(CARGO) run --quiet --locked --release -p supercargo -- demo $(ARGS)
 
-test: ## all tests: units, end to end in the sandbox, documentation
+test: ## all tests; end to end in the sandbox and, with Go, on a real API server
+	@if [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null; then $(MAKE) --no-print-directory envtest; fi
 	$(CARGO) test --locked --workspace
+	@if [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null; then \
+	  $(MAKE) --no-print-directory e2e BACKEND=envtest && \
+	  echo "=== end to end on: the sandbox, and a real kube-apiserver with RBAC ==="; \
+	else \
+	  echo "=== end to end on: the sandbox ONLY. Install Go, or set KUBEBUILDER_ASSETS, to run it on a real kube-apiserver too ==="; \
+	fi
+
+envtest: ## build kube-apiserver and etcd for the tests (Go; minutes, once)
+	$(CARGO) build --quiet --locked --workspace --bin envtest
+	$(TARGET)/debug/envtest build
+
+# `--workspace` keeps the features, and so what has been compiled, as they are.
+e2e: ## the end-to-end suite: BACKEND=sandbox|envtest, or KUBECONFIG=... for a cluster
+	@mkdir -p $(TARGET)/envtest && : > $(TARGET)/envtest/used-rights
+	E2E_BACKEND=$(BACKEND) E2E_USED_RIGHTS=$(abspath $(TARGET))/envtest/used-rights \
+	  $(CARGO) test --locked --workspace $(E2E_SUITES) $(E2E_FLAGS)
+	@if [ $(BACKEND) = envtest ]; then $(TARGET)/debug/unused-rights $(TARGET)/envtest/used-rights; fi
 
 test-deps: ## install the Debian packages that some tests use (as root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl
 
 lint: ## formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
@@ -33,6 +65,11 @@ bench: ## benchmarks, with the figures printed
 	$(CARGO) bench --locked -p e2e
 	$(CARGO) bench --locked -p expr
 	$(CARGO) bench --locked -p sources
+
+# Another program's harness, where it is there: see tests/bench/README.md.
+bench-shared: envtest ## the scenarios of ../shared/bench (SCENARIO='s1_latency runs=10')
+	$(CARGO) build --locked --release -p supercargo
+	tests/bench/run $(or $(SCENARIO),s1_latency runs=10)
 
 soak: ## the tests that must hold many times in a row (TIMES=20)
 	for i in $$(seq $(or $(TIMES),20)); do \

@@ -28,7 +28,10 @@ async fn measure() {
     deployed(&pipeline, "v1.0.0").await;
     println!("memory with the quick start applied: {:.1} MiB", resident(process.id()));
 
-    let (before, cpu) = (pipeline.world.api.requests(), cpu_seconds(process.id()));
+    let (before, cpu) = (
+        pipeline.world.cluster.requests().expect("requests can be told"),
+        cpu_seconds(process.id()),
+    );
     let mut took = Vec::new();
     for n in 1..=RUNS {
         let tag = format!("v1.{n}.0");
@@ -39,7 +42,7 @@ async fn measure() {
         took.push(began.elapsed());
         settled(&pipeline).await;
     }
-    let since = pipeline.world.api.requests().since(&before);
+    let since = pipeline.world.cluster.requests().expect("requests can be told").since(&before);
     took.sort_unstable();
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     println!(

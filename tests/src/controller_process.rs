@@ -29,7 +29,7 @@ impl Drop for ControllerProcess {
 }
 
 impl ControllerProcess {
-    /// Starts the controllers against the sandbox. `binary` is
+    /// Starts the controllers against the world. `binary` is
     /// `env!("CARGO_BIN_EXE_controller-under-test")`.
     ///
     /// # Panics
@@ -126,7 +126,7 @@ impl ControllerProcess {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("KUBECONFIG", pipeline.world.kubeconfig())
+            .env("KUBECONFIG", pipeline.world.cluster.controllers_kubeconfig())
             .env("SUPERCARGO_REGISTRY_MIRRORS", mirrors.join(","))
             .env("SUPERCARGO_GIT_INSTEAD_OF", rewrites.join(","))
             .env("SUPERCARGO_FORGE_INSTEAD_OF", rewrites.join(","))

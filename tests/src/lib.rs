@@ -1,20 +1,32 @@
-//! What the end-to-end suites share: a sandbox with the controllers, the
+//! What the end-to-end suites share: a world with the controllers, the
 //! examples applied to it, and ways to wait for what should happen.
 //!
 //! * [`pipeline`]: the running world.
+//! * [`backend`]: which Kubernetes API it has; [`cluster`]: that API, made
+//!   ready; [`leftovers`]: what an earlier test left in it.
+//! * [`world`]: all that surrounds the controllers.
 //! * [`examples`]: the manifests of `examples/`.
 //! * [`chart`]: the documents that the Helm chart carries.
+//! * [`rights`]: what the controllers may do, and what of it they use.
+//! * [`peers`]: a real registry and a real web server.
 //! * [`await_that`]: waiting for conditions, never for the clock.
 //! * [`controller_process`]: the controllers in a process that can be killed.
 //! * [`helm`]: rendering the chart.
 //! * [`described`]: what a user sees of an object.
 
 pub mod await_that;
+pub mod backend;
 pub mod chart;
+pub mod cluster;
 pub mod controller_process;
 pub mod described;
 pub mod examples;
 pub mod helm;
+pub mod leftovers;
+pub mod peers;
 pub mod pipeline;
+pub mod rights;
+pub mod world;
 
+pub use backend::Backend;
 pub use pipeline::Pipeline;

@@ -1,4 +1,4 @@
-//! The running world of a test: the sandbox's parts and, in this process, the
+//! The running world of a test: its parts and, in this process, the
 //! controllers.
 
 use std::time::Duration;
@@ -10,15 +10,16 @@ use kube::core::GroupVersionKind;
 use promotion::step::Registry;
 use serde_json::json;
 use supercargo::cli::{Cli, Command, ControllerArgs};
-use supercargo::sandbox::world::World;
 use tokio_util::sync::CancellationToken;
 
-use crate::{await_that, examples};
+use crate::backend::Backend;
+use crate::world::World;
+use crate::{await_that, cluster, examples};
 
-/// A sandbox with the controllers in this process. They stop when it is
-/// dropped.
+/// A world with the controllers in this process. They stop when it is
+/// dropped; what they were forbidden to do on a real API server fails the test.
 pub struct Pipeline {
-    /// The sandbox's parts.
+    /// The parts.
     pub world: World,
     /// The controllers' settings.
     pub args: ControllerArgs,
@@ -37,18 +38,30 @@ impl Drop for Pipeline {
             controllers.shutdown.cancel();
             controllers.task.abort();
         }
+        if !std::thread::panicking() {
+            crate::rights::note(&self.world.cluster.used());
+            let forbidden = self.world.cluster.forbidden();
+            assert!(
+                forbidden.is_empty(),
+                "the controllers lack rights (tests/rbac.yaml):\n{}",
+                forbidden.join("\n")
+            );
+        }
     }
 }
 
 impl Pipeline {
-    /// The sandbox's parts without controllers.
+    /// The parts without controllers, on the Kubernetes API that `E2E_BACKEND`
+    /// names.
     ///
     /// # Panics
     /// When they cannot be started.
     pub async fn without_controllers() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let world = World::start(dir.path()).await.expect("the sandbox starts");
+        let world = World::start(Backend::chosen(), dir.path())
+            .await
+            .unwrap_or_else(|e| panic!("the world does not start: {e}"));
         let cli = Cli::try_parse_from(["supercargo", "controller"]).expect("the defaults hold");
         let Command::Controller(args) = cli.command else { panic!("not the controller") };
         let mut args = *args;
@@ -56,7 +69,7 @@ impl Pipeline {
         Self { world, args, controllers: None, _dir: dir }
     }
 
-    /// The sandbox's parts with the controllers.
+    /// The parts with the controllers.
     ///
     /// # Panics
     /// When they cannot be started.
@@ -69,7 +82,8 @@ impl Pipeline {
     /// Starts the controllers in this process, with these step kinds.
     pub fn start_controllers(&mut self, steps: Registry) {
         let shutdown = CancellationToken::new();
-        let (client, args, token) = (self.client(), self.args.clone(), shutdown.clone());
+        let client = self.world.cluster.controllers();
+        let (args, token) = (self.args.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
             supercargo::controller::serve(client, &args, steps, token).await
         });
@@ -91,9 +105,14 @@ impl Pipeline {
         }
     }
 
-    /// A client of the sandbox's Kubernetes API.
+    /// A client of the Kubernetes API that may do everything.
     pub fn client(&self) -> kube::Client {
-        self.world.api.client()
+        self.world.cluster.admin()
+    }
+
+    /// Which Kubernetes API this is.
+    pub fn backend(&self) -> Backend {
+        self.world.cluster.backend()
     }
 
     /// The objects of a kind in a namespace.
@@ -132,21 +151,12 @@ impl Pipeline {
     /// # Errors
     /// What the API says.
     pub async fn apply_one(&self, object: &DynamicObject) -> Result<(), kube::Error> {
-        let types = object.types.clone().expect("the object has a kind");
-        let gvk = GroupVersionKind::try_from(&types).expect("the kind can be read");
-        let resource = ApiResource::from_gvk(&gvk);
-        let name = object.metadata.name.clone().expect("the object has a name");
-        let cluster =
-            matches!(gvk.kind.as_str(), "Project" | "ClusterPromotionTask" | "ClusterConfig");
-        let api: Api<DynamicObject> = match object.metadata.namespace.as_deref() {
-            Some(namespace) if !cluster => {
-                self.namespace(namespace).await;
-                Api::namespaced_with(self.client(), namespace, &resource)
-            }
-            _ => Api::all_with(self.client(), &resource),
-        };
-        let params = PatchParams::apply("e2e").force();
-        api.patch(&name, &params, &Patch::Apply(object)).await.map(drop)
+        if let Some(namespace) = object.metadata.namespace.as_deref()
+            && object.types.as_ref().is_none_or(|t| t.kind != "Project")
+        {
+            self.namespace(namespace).await;
+        }
+        cluster::apply(&self.client(), object).await
     }
 
     /// Waits until a namespace is there.

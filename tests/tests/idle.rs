@@ -38,10 +38,13 @@ async fn discoveries_that_find_nothing_new_write_nothing() {
     let settled = listings() + 2;
     await_that::answer("two discoveries", || async { (listings() >= settled).then_some(()) }).await;
 
-    let before = pipeline.world.api.requests();
+    let Some(before) = pipeline.world.cluster.requests() else {
+        println!("skipped on {:?}: it does not tell who wrote", pipeline.backend());
+        return;
+    };
     let enough = listings() + 5;
     await_that::answer("five discoveries", || async { (listings() >= enough).then_some(()) }).await;
-    let since = pipeline.world.api.requests().since(&before);
+    let since = pipeline.world.cluster.requests().expect("requests").since(&before);
     let writes: Vec<String> = since
         .iter()
         .filter(|(verb, _, _)| !matches!(*verb, "get" | "list" | "watch"))

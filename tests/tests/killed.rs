@@ -15,7 +15,7 @@ async fn quickstart(stage: &str) -> Pipeline {
     let pipeline = Pipeline::without_controllers().await;
     pipeline.repository("repo.git", "quickstart/repository").await;
     pipeline.push_tag(IMAGE, "v1.0.0");
-    pipeline.world.api.load("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: develop\n  labels: {kargo.akuity.io/project: \"true\"}\n").expect("the namespace is made");
+    pipeline.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: develop\n  labels: {kargo.akuity.io/project: \"true\"}\n").await;
     for file in ["project.yaml", "application.yaml", "promotion-task.yaml", stage, "warehouse.yaml"]
     {
         pipeline.apply(&text(&format!("quickstart/{file}"))).await;

@@ -1,4 +1,4 @@
-//! Real kubectl against the sandbox, as a user plays with it.
+//! Real kubectl, as a user plays with the program.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,7 @@ async fn a_pipeline_by_hand() {
         println!("skipped: kubectl is not on this machine");
         return;
     }
-    let pipeline = Pipeline::start().await;
+    let mut pipeline = Pipeline::start().await;
     pipeline.repository("repo.git", "quickstart/repository").await;
     pipeline.push_tag("zxc204fghasd/wsp-web-server-v2", "v1.0.0");
     let config = pipeline.world.kubeconfig();
@@ -115,6 +115,39 @@ async fn a_pipeline_by_hand() {
 
     run(&["-n", "develop", "delete", "stage", "frontend-dev-stage", "--timeout=30s"]).await;
     run(&["delete", "project", "develop", "--timeout=30s"]).await;
+    if !pipeline.world.cluster.collects() {
+        println!("skipped: nothing here empties the deleted namespace");
+        return;
+    }
+    run(&["wait", "namespace/develop", "--for=delete", "--timeout=60s"]).await;
     let left = run(&["get", "namespaces"]).await;
     assert!(!left.contains("develop"), "{left}");
+}
+
+/// What the README tells people to do first; again changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_definitions_by_hand() {
+    if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
+        println!("skipped: kubectl is not on this machine");
+        return;
+    }
+    let pipeline = Pipeline::without_controllers().await;
+    let config = pipeline.world.kubeconfig();
+    let definitions = folder().join("../crds").display().to_string();
+    let files = std::fs::read_dir(&definitions).expect("crds/ is there").count();
+    let apply = || {
+        let (config, definitions) = (config.clone(), definitions.clone());
+        tokio::task::spawn_blocking(move || kubectl(&config, &["apply", "-f", &definitions]))
+    };
+    let first = apply().await.expect("it ran");
+    assert_eq!(first.lines().count(), files, "{first}");
+    let again = apply().await.expect("it ran");
+    assert!(again.lines().all(|line| line.ends_with("unchanged")), "{again}");
+    let described = tokio::task::spawn_blocking(move || {
+        let wait = ["wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"];
+        kubectl(&config, &wait);
+        kubectl(&config, &["explain", "stages.spec.requestedFreight"])
+    });
+    let described = described.await.expect("it ran");
+    assert!(described.contains("sources"), "{described}");
 }

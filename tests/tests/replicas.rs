@@ -19,7 +19,7 @@ async fn quickstart() -> Pipeline {
     let namespaces = "apiVersion: v1\nkind: Namespace\nmetadata: {name: kargo}\n---\n\
         apiVersion: v1\nkind: Namespace\nmetadata:\n  name: develop\n  \
         labels: {kargo.akuity.io/project: \"true\"}\n";
-    pipeline.world.api.load(namespaces).expect("the namespaces are made");
+    pipeline.apply(namespaces).await;
     pipeline
 }
 

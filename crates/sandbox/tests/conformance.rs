@@ -1,13 +1,16 @@
 //! What controllers rely on in a Kubernetes API, as scenarios that take nothing but a client: the sandbox's
-//! API is held to them here, and a real API server is held to the same ones where there is one.
+//! API is held to them here, and a real API server to the same ones, so that neither can drift from what
+//! is written.
 //!
-//! With `CONFORMANCE_KUBECONFIG` naming a kubeconfig, every scenario also runs against that cluster. Each
-//! makes a namespace of its own.
+//! The real one is what `make envtest` builds, or the cluster of the kubeconfig that
+//! `CONFORMANCE_KUBECONFIG` names. Each scenario makes a namespace of its own.
 
 #[path = "conformance/apply.rs"]
 mod apply;
 #[path = "conformance/deletion.rs"]
 mod deletion;
+#[path = "conformance/metadata.rs"]
+mod metadata;
 #[path = "conformance/objects.rs"]
 mod objects;
 #[path = "conformance/reading.rs"]
@@ -19,20 +22,30 @@ mod support;
 #[path = "conformance/watching.rs"]
 mod watching;
 
-/// Runs each scenario as a test of its own.
+/// Runs each scenario as a test of its own, on the sandbox and on a real API server.
 macro_rules! scenarios {
     ($($module:ident: $($name:ident),+ $(,)?;)+) => {
-        $(mod $module {
-            $(#[tokio::test]
-            async fn $name() {
-                crate::support::run(crate::$module::$name).await;
+        mod on_the_sandbox {
+            $(mod $module {
+                $(#[tokio::test]
+                async fn $name() {
+                    crate::support::on_the_sandbox(crate::$module::$name).await;
+                })+
             })+
-        })+
+        }
+        mod on_a_real_server {
+            $(mod $module {
+                $(#[tokio::test]
+                async fn $name() {
+                    let collects = stringify!($module) == "deletion";
+                    crate::support::on_a_real_server(collects, crate::$module::$name).await;
+                })+
+            })+
+        }
     };
 }
 
-mod on_the_sandbox {
-    scenarios! {
+scenarios! {
         objects:
             created_objects_get_what_the_server_gives,
             names_are_generated_and_checked,
@@ -45,12 +58,22 @@ mod on_the_sandbox {
             secrets_encode_plain_data,
             a_dry_run_leaves_no_trace,
             events_are_one_thing_in_two_groups;
+        metadata:
+            bodies_must_fit_their_path,
+            content_types_and_paths_that_are_not_served,
+            what_is_the_servers_stays_the_servers,
+            labels_and_annotations_are_checked,
+            plain_writes_have_managers_too,
+            apply_says_what_it_needs;
         reading:
             lists_are_selected_by_labels_and_fields,
             lists_come_in_pages,
             tables_follow_the_printer_columns,
             metadata_can_be_asked_for_alone,
-            discovery_tells_groups_and_resources;
+            discovery_tells_groups_and_resources,
+            lists_are_as_new_as_they_are_asked_to_be,
+            an_empty_list_is_a_list,
+            discovery_comes_in_one_piece_too;
         apply:
             apply_creates_changes_and_removes,
             apply_conflicts_name_manager_and_field,
@@ -71,14 +94,21 @@ mod on_the_sandbox {
             a_selective_watch_sees_objects_come_and_go,
             streamed_lists_end_with_a_bookmark,
             a_watch_ends_at_its_timeout_with_a_bookmark,
-            reflectors_follow;
+            reflectors_follow,
+            a_watch_from_before_the_kind_is_expired,
+            initial_events_need_their_conditions,
+            watches_come_as_metadata_and_tables;
         schema:
             defaults_are_set_and_unknown_fields_dropped,
             breaches_are_told_with_field_and_cause,
             rules_are_evaluated,
             strict_validation_refuses_unknown_fields,
-            a_changed_definition_is_served_at_once;
-    }
+            a_changed_definition_is_served_at_once,
+            values_are_checked_wherever_they_stand,
+            unknown_fields_are_warned_of,
+            rules_compare_with_what_was,
+            definitions_are_checked,
+            the_projects_definitions_are_served;
 }
 
 mod only_on_the_sandbox {

@@ -33,6 +33,7 @@ pub fn body(resource: &Resource, object: &mut Value) -> Result<(), Failure> {
                 fields.insert(field.to_owned(), json!(wanted));
             }
             found if found == wanted => {}
+            _ if resource.custom => return Err(of_another_kind(resource, fields)),
             found => {
                 return Err(Failure::bad_request(format!(
                     "{field} {found:?} of the object does not match {wanted:?} of the request's path"
@@ -86,6 +87,22 @@ pub fn body(resource: &Resource, object: &mut Value) -> Result<(), Failure> {
         metadata.remove("creationTimestamp");
     }
     Ok(())
+}
+
+/// A custom object that is not of the path's version (400) or kind (422).
+fn of_another_kind(resource: &Resource, fields: &Map<String, Value>) -> Failure {
+    let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (found, wanted) = (text("apiVersion"), resource.api_version());
+    if found != wanted {
+        return Failure::bad_request(format!(
+            "the API version in the data ({found}) does not match the expected API version ({wanted})"
+        ));
+    }
+    let must = format!("must be {}", resource.kind);
+    let causes = [Cause::invalid("kind", &json!(text("kind")), must)];
+    let name = fields.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str);
+    let found = Resource { kind: text("kind").to_owned(), ..resource.clone() };
+    Failure::invalid(&found, name.unwrap_or_default(), &causes)
 }
 
 fn shortened(fields: &Map<String, Value>) -> String {

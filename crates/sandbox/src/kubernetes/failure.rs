@@ -45,6 +45,9 @@ pub struct Failure {
     pub details: Option<Value>,
 }
 
+/// What is said where nothing is served.
+const NO_SUCH_PATH: &str = "404 page not found";
+
 impl Failure {
     /// A refusal without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
@@ -58,10 +61,13 @@ impl Failure {
 
     /// 404 for a path that names no resource at all.
     pub fn no_such_path() -> Self {
-        let mut failure =
-            Self::new(404, "NotFound", "the server could not find the requested resource");
-        failure.details = Some(json!({}));
-        failure
+        Self::new(404, "NotFound", NO_SUCH_PATH)
+    }
+
+    /// Whether it goes out as plain text: what answers paths that nothing is served at knows of no
+    /// `Status` objects.
+    pub fn is_plain(&self) -> bool {
+        self.code == 404 && self.message == NO_SUCH_PATH
     }
 
     /// 404 for one object.

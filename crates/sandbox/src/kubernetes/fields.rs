@@ -143,6 +143,34 @@ impl FieldSet {
         set
     }
 
+    /// All fields of a value that was not there before: the places in it belong to them.
+    fn added(value: &Value, schema: Option<&Schema>) -> Self {
+        let mut set = Self { here: true, ..Self::default() };
+        match value {
+            Value::Object(fields) if !atomic(schema) => {
+                for (name, inner) in fields {
+                    set.add(format!("f:{name}"), Self::added(inner, below(schema, name, false)));
+                }
+            }
+            Value::Array(items) if *list_kind(schema) != ListKind::Atomic => {
+                for item in items {
+                    let Some(key) = item_key(item, schema) else { continue };
+                    set.add(key.clone(), Self::added_item(&key, item, schema));
+                }
+            }
+            _ => {}
+        }
+        set
+    }
+
+    fn added_item(key: &str, item: &Value, list: Option<&Schema>) -> Self {
+        if key.starts_with("v:") {
+            Self { here: true, ..Self::default() }
+        } else {
+            Self::added(item, items_of(list))
+        }
+    }
+
     /// The fields of `new` that are not so in `old`, and those that only `old` has.
     pub fn differences(
         old: &Value,
@@ -156,7 +184,7 @@ impl FieldSet {
         }
         match (old, new) {
             (Value::Object(olds), Value::Object(news))
-                if !atomic(schema) && !olds.is_empty() && !news.is_empty() =>
+                if !atomic(schema) && (whole || !olds.is_empty()) && !news.is_empty() =>
             {
                 for (name, value) in news {
                     let inner = below(schema, name, whole);
@@ -167,12 +195,24 @@ impl FieldSet {
                             changed.add(key.clone(), add);
                             removed.add(key, drop);
                         }
-                        None => changed.add(key, Self::of(value, inner, false)),
+                        // Metadata is always there.
+                        None if whole && name == "metadata" => {
+                            let mut set = Self::default();
+                            for (field, value) in value.as_object().into_iter().flatten() {
+                                let schema = below(inner, field, false);
+                                set.add(format!("f:{field}"), Self::added(value, schema));
+                            }
+                            changed.add(key, set);
+                        }
+                        // So are the parts of built-in kinds, which have no schema here.
+                        None if schema.is_none() => {
+                            changed.add(key, Self::of(value, inner, false));
+                        }
+                        None => changed.add(key, Self::added(value, inner)),
                     }
                 }
                 for (name, value) in olds.iter().filter(|(name, _)| !news.contains_key(*name)) {
-                    let mut gone = Self::of(value, below(schema, name, whole), false);
-                    gone.here = true;
+                    let gone = Self::added(value, below(schema, name, whole));
                     removed.add(format!("f:{name}"), gone);
                 }
             }
@@ -184,15 +224,7 @@ impl FieldSet {
                         .collect()
                 };
                 let (olds, news) = (keyed(olds), keyed(news));
-                let whole_item = |key: &str, item: &Value| {
-                    let mut set = if key.starts_with("v:") {
-                        Self::default()
-                    } else {
-                        Self::of(item, items_of(schema), false)
-                    };
-                    set.here = true;
-                    set
-                };
+                let whole_item = |key: &str, item: &Value| Self::added_item(key, item, schema);
                 for (key, item) in &news {
                     match olds.get(key) {
                         Some(old) => {

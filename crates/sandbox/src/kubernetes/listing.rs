@@ -78,6 +78,37 @@ fn number(call: &Call<'_>) -> Result<u64, Failure> {
     }
 }
 
+/// Which versions a list may ask for, and how (`resourceVersionMatch`).
+fn check_match(call: &Call<'_>) -> Result<(), Failure> {
+    let (wanted, version) = (call.query.version_match.as_str(), call.query.version.as_str());
+    let forbidden = |why: &str| {
+        let message = format!(
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: {why}"
+        );
+        Err(Failure::new(422, "Invalid", message))
+    };
+    match wanted {
+        "" => Ok(()),
+        _ if !call.query.token.is_empty() => {
+            forbidden("resourceVersionMatch is forbidden when continue is provided")
+        }
+        _ if version.is_empty() => {
+            forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        }
+        "Exact" if version == "0" => {
+            forbidden("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
+        }
+        "Exact" | "NotOlderThan" => Ok(()),
+        other => Err(Failure::new(
+            422,
+            "Invalid",
+            format!(
+                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
+            ),
+        )),
+    }
+}
+
 pub(super) fn list(
     api: &Api,
     resource: &Resource,
@@ -85,6 +116,7 @@ pub(super) fn list(
     call: &Call<'_>,
 ) -> Result<Answer, Failure> {
     let selection = selection(resource, place, call)?;
+    check_match(call)?;
     let wanted = number(call)?;
     let store = api.shared.store();
     if wanted > store.version() {

@@ -88,6 +88,17 @@ impl Request {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requests(BTreeMap<(String, String), u64>);
 
+/// Verbs with resources, counted.
+impl FromIterator<(String, String)> for Requests {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(requests: I) -> Self {
+        let mut counts = BTreeMap::new();
+        for request in requests {
+            *counts.entry(request).or_default() += 1;
+        }
+        Self(counts)
+    }
+}
+
 impl Requests {
     /// How often a verb (`patch`) was used on a resource (`stages`, `stages/status`).
     pub fn of(&self, verb: &str, resource: &str) -> u64 {

@@ -157,6 +157,14 @@ pub struct Query {
     pub include_object: String,
 }
 
+/// 422 for an option's value.
+fn unsupported(option: &str, value: &str, known: &str) -> Failure {
+    let message = format!(
+        "options.meta.k8s.io \"\" is invalid: {option}: Unsupported value: {value:?}: supported values: {known}"
+    );
+    Failure::new(422, "Invalid", message)
+}
+
 impl Query {
     /// Reads a query string.
     ///
@@ -191,9 +199,7 @@ impl Query {
                     "All" => query.dry_run = true,
                     "" => {}
                     other => {
-                        return Err(Failure::bad_request(format!(
-                            "invalid value {other:?} for dryRun: supported values: \"All\""
-                        )));
+                        return Err(unsupported("dryRun", other, "\"All\""));
                     }
                 },
                 "fieldValidation" => {
@@ -202,9 +208,8 @@ impl Query {
                         "Warn" | "" => FieldValidation::Warn,
                         "Strict" => FieldValidation::Strict,
                         other => {
-                            return Err(Failure::bad_request(format!(
-                                "invalid value {other:?} for fieldValidation: supported values: \"Ignore\", \"Warn\", \"Strict\""
-                            )));
+                            let known = "\"Ignore\", \"Strict\", \"Warn\"";
+                            return Err(unsupported("fieldValidation", other, known));
                         }
                     }
                 }

@@ -81,6 +81,14 @@ pub struct Schema {
 }
 
 impl Schema {
+    /// Whether there is a CEL rule anywhere in it.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+            || self.properties.values().any(Self::has_rules)
+            || self.items.as_deref().is_some_and(Self::has_rules)
+            || self.additional.as_deref().is_some_and(Self::has_rules)
+    }
+
     /// Reads an `openAPIV3Schema`.
     ///
     /// # Errors

@@ -59,6 +59,10 @@ pub(super) fn answer(api: &Api, parts: &http::request::Parts, body: &[u8]) -> Re
 
 /// A refusal as a response.
 pub(super) fn refuse(failure: &Failure) -> Response<Body> {
+    if failure.is_plain() {
+        let text = format!("{}\n", failure.message);
+        return respond(failure.code, "text/plain; charset=utf-8", Body::from(text));
+    }
     let bytes = failure.to_status().to_string().into_bytes();
     let mut response = respond(failure.code, "application/json", Body::from(bytes));
     if matches!(failure.code, 429 | 504) {

@@ -217,7 +217,11 @@ impl Store {
 
     /// Serves a resource from now on.
     pub fn serve(&mut self, resource: Resource) {
-        self.collections.entry(resource.storage.clone()).or_default();
+        // Nothing is known of the time before a kind: a watch from there is expired.
+        let forgotten = if resource.custom { self.version } else { 0 };
+        self.collections
+            .entry(resource.storage.clone())
+            .or_insert_with(|| Collection { forgotten, ..Collection::default() });
         let key = (resource.group.clone(), resource.version.clone(), resource.plural.clone());
         self.resources.insert(key, Arc::new(resource));
     }

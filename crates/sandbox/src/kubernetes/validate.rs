@@ -8,14 +8,29 @@ use std::collections::HashSet;
 /// How many causes are told of at most.
 const MAX_CAUSES: usize = 100;
 
+/// What keeps rules from being evaluated.
+const BLOCKING: [&str; 5] = [
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+];
+
 /// Checks `value` and returns what is wrong with it, in the order of the fields.
 ///
-/// CEL rules are only evaluated when everything else holds, as in the API server.
+/// CEL rules are not evaluated where something is wrong that they may stumble over, as in the API server.
 pub fn check(value: &Value, old: Option<&Value>, schema: &Schema) -> Vec<Cause> {
     let mut causes = Vec::new();
     structure(value, schema, "", true, &mut causes);
-    if causes.is_empty() {
+    if !causes.iter().any(|cause| BLOCKING.contains(&cause.reason)) {
         rules(value, old, schema, "", &mut causes);
+    } else if schema.has_rules() {
+        causes.push(Cause::invalid(
+            "",
+            &Value::Null,
+            "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+        ));
     }
     causes.truncate(MAX_CAUSES);
     causes
@@ -74,8 +89,7 @@ fn structure(value: &Value, schema: &Schema, path: &str, root: bool, causes: &mu
         return;
     }
     if !schema.allowed.is_empty() && !schema.allowed.contains(value) {
-        let mut supported: Vec<String> = schema.allowed.iter().map(quoted).collect();
-        supported.sort();
+        let supported: Vec<String> = schema.allowed.iter().map(quoted).collect();
         causes.push(Cause::new(
             "FieldValueNotSupported",
             path,

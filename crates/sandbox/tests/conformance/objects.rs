@@ -109,10 +109,14 @@ pub async fn an_update_needs_the_current_version(client: Client) {
     assert!(refused.message.contains("metadata.resourceVersion"), "{}", refused.message);
     let stranger =
         json!({"metadata": {"uid": "00000000-0000-0000-0000-000000000000"}, "spec": {"size": 9}});
-    assert_eq!(
-        status(widgets.patch("one", &PatchParams::default(), &Patch::Merge(stranger)).await).code,
-        409
-    );
+    let refused =
+        status(widgets.patch("one", &PatchParams::default(), &Patch::Merge(stranger)).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (422, "Invalid"));
+    assert!(refused.message.contains("metadata.uid"), "{}", refused.message);
+    let mut stranger = updated.clone();
+    stranger.metadata.uid = Some("00000000-0000-0000-0000-000000000000".to_owned());
+    let refused = status(widgets.replace("one", &PostParams::default(), &stranger).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (409, "Conflict"), "{}", refused.message);
     assert_eq!(widgets.get("one").await.unwrap().data["spec"]["size"], 2);
 }
 

@@ -1,6 +1,6 @@
 //! Lists, tables and discovery.
 
-use crate::support::{Space, status, version};
+use crate::support::{Answer, Space, status, version};
 use kube::Client;
 use kube::api::{ListParams, PostParams};
 use serde_json::json;
@@ -143,4 +143,65 @@ pub async fn discovery_tells_groups_and_resources(client: Client) {
     let list = space.widgets().list(&ListParams::default()).await.unwrap();
     let (listed, made) = (list.metadata.resource_version.unwrap(), version(&made));
     assert!(listed.parse::<u64>().unwrap() >= made.parse::<u64>().unwrap());
+}
+
+pub async fn lists_are_as_new_as_they_are_asked_to_be(client: Client) {
+    let space = Space::new(&client).await;
+    let made = space.create("one", 1).await;
+    let path = space.path();
+    let version = version(&made);
+    for (query, code) in [
+        ("resourceVersion=0".to_owned(), 200),
+        (format!("resourceVersion={version}"), 200),
+        (format!("resourceVersion={version}&resourceVersionMatch=NotOlderThan"), 200),
+        (format!("resourceVersion={version}&resourceVersionMatch=Exact"), 200),
+        ("resourceVersionMatch=Exact".to_owned(), 422),
+        (format!("resourceVersion={version}&resourceVersionMatch=Newest"), 422),
+        ("resourceVersion=0&resourceVersionMatch=Exact".to_owned(), 422),
+        ("resourceVersion=x".to_owned(), 400),
+        ("labelSelector=(((".to_owned(), 400),
+        ("fieldSelector=spec.none%3D1".to_owned(), 400),
+        ("limit=x".to_owned(), 400),
+    ] {
+        let answer =
+            Answer::to(&client, "GET", &format!("{path}?{query}"), "application/json", "").await;
+        assert_eq!(answer.code, code, "{query}: {}", answer.text);
+    }
+}
+
+pub async fn an_empty_list_is_a_list(client: Client) {
+    let space = Space::new(&client).await;
+    let list = space.raw(&space.path(), "application/json").await;
+    assert_eq!(
+        (&list["kind"], &list["apiVersion"], &list["items"]),
+        (&json!("WidgetList"), &json!("sandbox.example.com/v1"), &json!([]))
+    );
+    assert!(list["metadata"]["resourceVersion"].as_str().is_some_and(|v| v != "0"));
+    // Namespaces that are not there have nothing in them.
+    let nowhere = "/apis/sandbox.example.com/v1/namespaces/no-such-namespace/widgets";
+    assert_eq!(space.raw(nowhere, "application/json").await["items"], json!([]));
+}
+
+pub async fn discovery_comes_in_one_piece_too(client: Client) {
+    let space = Space::new(&client).await;
+    let accept =
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let whole = space.raw("/apis", accept).await;
+    assert_eq!(whole["kind"], "APIGroupDiscoveryList");
+    let groups = whole["items"].as_array().cloned().unwrap_or_default();
+    let group = groups.iter().find(|g| g["metadata"]["name"] == "sandbox.example.com").unwrap();
+    let resources = group["versions"][0]["resources"].as_array().cloned().unwrap_or_default();
+    let widget = resources.iter().find(|r| r["resource"] == "widgets").unwrap();
+    assert_eq!(
+        (&widget["scope"], &widget["singularResource"], &widget["responseKind"]["kind"]),
+        (&json!("Namespaced"), &json!("widget"), &json!("Widget"))
+    );
+    assert_eq!(widget["shortNames"], json!(["wi"]));
+    assert_eq!(widget["subresources"][0]["subresource"], "status");
+    let core = space.raw("/api", accept).await;
+    assert_eq!(core["kind"], "APIGroupDiscoveryList");
+    let index = space.raw("/openapi/v3", "application/json").await;
+    assert!(index["paths"]["apis/sandbox.example.com/v1"].is_object(), "{index}");
+    let version = space.raw("/version", "application/json").await;
+    assert!(version["gitVersion"].as_str().is_some_and(|v| v.starts_with("v1.")), "{version}");
 }

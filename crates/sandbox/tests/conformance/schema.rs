@@ -1,6 +1,6 @@
 //! What the schema of a definition does to objects.
 
-use crate::support::{Space, status};
+use crate::support::{Answer, Space, status};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams, ValidationDirective};
@@ -43,7 +43,7 @@ pub async fn breaches_are_told_with_field_and_cause(client: Client) {
             json!({"size": 1, "color": "Pink"}),
             "FieldValueNotSupported",
             "spec.color",
-            "Unsupported value: \"Pink\": supported values: \"Blue\", \"Green\", \"Red\"",
+            "Unsupported value: \"Pink\": supported values: \"Red\", \"Green\", \"Blue\"",
         ),
         (
             json!({"size": 1, "name": ""}),
@@ -179,4 +179,153 @@ pub async fn a_changed_definition_is_served_at_once(client: Client) {
     let gizmo = kube::api::DynamicObject::new("g", &resource).data(json!({"spec": {"size": 999}}));
     gizmos.create(&PostParams::default(), &gizmo).await.unwrap();
     definitions.delete(&name, &kube::api::DeleteParams::default()).await.unwrap();
+}
+
+pub async fn values_are_checked_wherever_they_stand(client: Client) {
+    let space = Space::new(&client).await;
+    // In `status`, through its own path.
+    space.create("one", 1).await;
+    let patch = Patch::Merge(json!({"status": {"conditions": [{"type": "Ready"}]}}));
+    let refused =
+        status(space.widgets().patch_status("one", &PatchParams::default(), &patch).await);
+    let causes = refused.details.unwrap().causes;
+    assert!(causes.iter().any(|c| c.field == "status.conditions[0].status"), "{causes:?}");
+    // After a patch, as after an update.
+    let patch = Patch::Merge(json!({"spec": {"size": 1000}}));
+    let refused = status(space.widgets().patch("one", &PatchParams::default(), &patch).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (422, "Invalid"));
+    let patch = Patch::Merge(json!({"spec": null}));
+    let refused = status(space.widgets().patch("one", &PatchParams::default(), &patch).await);
+    let causes = refused.details.unwrap().causes;
+    assert!(causes.iter().any(|c| c.reason == "FieldValueRequired"), "{causes:?}");
+    // All that is wrong is told at once.
+    let both = json!({"size": -1, "color": "Pink", "name": "N"});
+    let refused =
+        status(space.widgets().create(&PostParams::default(), &space.with("two", both)).await);
+    let mut fields: Vec<String> =
+        refused.details.unwrap().causes.into_iter().map(|c| c.field).collect();
+    fields.sort();
+    fields.dedup();
+    // The rules could not be checked, which is told too.
+    assert_eq!(fields, ["<nil>", "spec.color", "spec.name", "spec.size"]);
+}
+
+pub async fn unknown_fields_are_warned_of(client: Client) {
+    let space = Space::new(&client).await;
+    let body = json!({
+        "apiVersion": "sandbox.example.com/v1", "kind": "Widget", "metadata": {"name": "one"},
+        "spec": {"size": 1, "bogus": 1},
+    })
+    .to_string();
+    for (validation, code, warned) in [("Warn", 201, true), ("Ignore", 409, false)] {
+        let path = format!("{}?fieldValidation={validation}", space.path());
+        let answer = Answer::to(&client, "POST", &path, "application/json", &body).await;
+        assert_eq!(answer.code, code, "{}", answer.text);
+        let told =
+            answer.warnings.iter().any(|w| w.contains("unknown field") && w.contains("spec.bogus"));
+        assert_eq!(told, warned, "{:?}", answer.warnings);
+    }
+    let path = format!("{}?fieldValidation=Sometimes", space.path());
+    let answer = Answer::to(&client, "POST", &path, "application/json", &body).await;
+    assert_eq!((answer.code, answer.reason()), (422, "Invalid"), "{}", answer.text);
+}
+
+pub async fn rules_compare_with_what_was(client: Client) {
+    let space = Space::new(&client).await;
+    // A rule about a change holds from the first change on.
+    space.create("one", 1).await;
+    space.merge("one", json!({"spec": {"fixed": "a"}})).await;
+    space.merge("one", json!({"spec": {"size": 3}})).await;
+    let patch = Patch::Merge(json!({"spec": {"fixed": "b"}}));
+    let refused = status(space.widgets().patch("one", &PatchParams::default(), &patch).await);
+    let causes = refused.details.unwrap().causes;
+    assert!(
+        causes.iter().any(|c| c.reason == "FieldValueInvalid" && c.field == "spec.fixed"),
+        "{causes:?}"
+    );
+    // What goes may come back otherwise.
+    space.merge("one", json!({"spec": {"fixed": null}})).await;
+    let back = space.merge("one", json!({"spec": {"fixed": "b"}})).await;
+    assert_eq!(back.data["spec"]["fixed"], "b");
+    // A dry run is held to the rules too.
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let both = json!({"size": 1, "parts": [{"name": "a", "uses": "x", "task": "y"}]});
+    let refused = status(space.widgets().create(&dry, &space.with("two", both)).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (422, "Invalid"));
+}
+
+pub async fn definitions_are_checked(client: Client) {
+    let space = Space::new(&client).await;
+    let definition = |change: &dyn Fn(&mut serde_json::Value)| {
+        let text = crate::support::DEFINITION.replace("widgets", "gadgets");
+        let text =
+            text.replace("Widget", "Gadget").replace("widget", "gadget").replace("[wi]", "[ga]");
+        let mut value: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        change(&mut value);
+        value.to_string()
+    };
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All";
+    for (what, body, words) in [
+        (
+            "a name that is not plural and group",
+            definition(&|d| d["metadata"]["name"] = json!("gadget.example.com")),
+            "metadata.name",
+        ),
+        (
+            "a rule that does not compile",
+            definition(&|d| {
+                d["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+                    json!([{"rule": "self.((", "message": "no"}]);
+            }),
+            "x-kubernetes-validations[0].rule",
+        ),
+        (
+            "no version that is stored",
+            definition(&|d| d["spec"]["versions"][0]["storage"] = json!(false)),
+            "spec.versions",
+        ),
+        (
+            "a scope that there is not",
+            definition(&|d| d["spec"]["scope"] = json!("Somewhere")),
+            "spec.scope",
+        ),
+    ] {
+        let answer = Answer::to(&client, "POST", path, "application/json", &body).await;
+        assert_eq!((answer.code, answer.reason()), (422, "Invalid"), "{what}: {}", answer.text);
+        assert!(answer.text.contains(words), "{what}: {}", answer.text);
+    }
+    drop(space);
+}
+
+/// The project's own definitions are taken without a word of warning, and served.
+pub async fn the_projects_definitions_are_served(client: Client) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let definition: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
+        let path = format!(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}?fieldManager=conformance&force=true&fieldValidation=Strict"
+        );
+        let kind = "application/apply-patch+yaml";
+        let answer = Answer::to(&client, "PATCH", &path, kind, &text).await;
+        assert!(matches!(answer.code, 200 | 201), "{name}: {}", answer.text);
+        assert!(answer.warnings.is_empty(), "{name}: {:?}", answer.warnings);
+        names.push(name);
+    }
+    assert!(names.len() >= 9, "{names:?}");
+    for name in names {
+        let established = kube::runtime::wait::conditions::is_crd_established();
+        kube::runtime::wait::await_condition(definitions.clone(), &name, established)
+            .await
+            .unwrap();
+        let definition = definitions.get(&name).await.unwrap();
+        let conditions = definition.status.unwrap().conditions.unwrap_or_default();
+        assert!(
+            conditions.iter().all(|c| c.type_ != "NonStructuralSchema" || c.status == "False"),
+            "{name}: {conditions:?}"
+        );
+    }
 }

@@ -16,23 +16,44 @@ pub const DEFINITION: &str = include_str!("../data/widget.yaml");
 /// How long a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs a scenario on the sandbox and, where one is named, on a cluster.
-pub async fn run<F: Future<Output = ()>>(scenario: impl Fn(Client) -> F) {
+/// Runs a scenario on the sandbox.
+pub async fn on_the_sandbox<F: Future<Output = ()>>(scenario: impl Fn(Client) -> F) {
     let api = sandbox::kubernetes::Api::new();
     tokio::time::timeout(PATIENCE, scenario(api.client()))
         .await
         .expect("the scenario did not end in time");
-    if let Ok(path) = std::env::var("CONFORMANCE_KUBECONFIG") {
-        let file = kube::config::Kubeconfig::read_from(path).unwrap();
-        let config =
-            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
-                .await
-                .unwrap();
-        let client = Client::try_from(config).unwrap();
-        tokio::time::timeout(PATIENCE, scenario(client))
-            .await
-            .expect("the scenario did not end in time on the cluster");
-    }
+}
+
+/// Runs a scenario on the cluster that `CONFORMANCE_KUBECONFIG` names, else on an API server that this
+/// process starts, where one was built.
+///
+/// `collects` says that the scenario needs the controllers that empty namespaces and delete dependents.
+pub async fn on_a_real_server<F: Future<Output = ()>>(
+    collects: bool,
+    scenario: impl Fn(Client) -> F,
+) {
+    let client = match std::env::var("CONFORMANCE_KUBECONFIG") {
+        Ok(path) => {
+            let file = kube::config::Kubeconfig::read_from(path).unwrap();
+            let options = kube::config::KubeConfigOptions::default();
+            let config = kube::Config::from_custom_kubeconfig(file, &options).await.unwrap();
+            Client::try_from(config).unwrap()
+        }
+        Err(_) => match envtest::server::shared() {
+            Some(server) if collects && !server.has_controllers() => {
+                println!("skipped: there is no kube-controller-manager beside the API server");
+                return;
+            }
+            Some(server) => server.client().await.unwrap(),
+            None => {
+                println!("skipped: there is no real API server; `make envtest` builds one");
+                return;
+            }
+        },
+    };
+    tokio::time::timeout(PATIENCE, scenario(client))
+        .await
+        .expect("the scenario did not end in time");
 }
 
 pub fn widget_resource() -> ApiResource {
@@ -131,4 +152,56 @@ pub fn status<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Status {
 
 pub fn version(object: &DynamicObject) -> String {
     object.metadata.resource_version.clone().unwrap()
+}
+
+/// An answer as it came over the wire.
+pub struct Answer {
+    pub code: u16,
+    pub text: String,
+    pub warnings: Vec<String>,
+}
+
+impl Answer {
+    /// The answer to a request with a body.
+    pub async fn to(client: &Client, method: &str, path: &str, kind: &str, body: &str) -> Self {
+        use http_body_util::BodyExt;
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", kind)
+            .header("accept", "application/json")
+            .body(kube::client::Body::from(body.as_bytes().to_vec()))
+            .unwrap();
+        let response = client.send(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let warnings = parts.headers.get_all("warning").iter();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self {
+            code: parts.status.as_u16(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            warnings: warnings.filter_map(|w| Some(w.to_str().ok()?.to_owned())).collect(),
+        }
+    }
+
+    /// The body; null where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    /// The reason of a refusal.
+    pub fn reason(&self) -> &'static str {
+        let said = self.json()["reason"].as_str().unwrap_or_default().to_owned();
+        [
+            "BadRequest",
+            "Conflict",
+            "Invalid",
+            "MethodNotAllowed",
+            "NotFound",
+            "UnsupportedMediaType",
+            "Expired",
+        ]
+        .into_iter()
+        .find(|known| *known == said)
+        .unwrap_or("another")
+    }
 }

@@ -15,13 +15,17 @@ async fn watch(space: &Space, params: WatchParams, from: &str) -> Events {
 }
 
 async fn next(events: &mut Events) -> (&'static str, String, DynamicObject) {
-    let (kind, object) = match events.try_next().await.unwrap().expect("the watch has ended") {
-        WatchEvent::Added(object) => ("added", object),
-        WatchEvent::Modified(object) => ("modified", object),
-        WatchEvent::Deleted(object) => ("deleted", object),
-        other => panic!("{other:?}"),
-    };
-    (kind, object.metadata.name.clone().unwrap(), object)
+    loop {
+        let (kind, object) = match events.try_next().await.unwrap().expect("the watch has ended") {
+            WatchEvent::Added(object) => ("added", object),
+            WatchEvent::Modified(object) => ("modified", object),
+            WatchEvent::Deleted(object) => ("deleted", object),
+            // These come when the server likes.
+            WatchEvent::Bookmark(_) => continue,
+            other => panic!("{other:?}"),
+        };
+        return (kind, object.metadata.name.clone().unwrap(), object);
+    }
 }
 
 pub async fn a_watch_tells_what_happens_after_a_version(client: Client) {
@@ -148,4 +152,55 @@ pub async fn reflectors_follow(client: Client) {
     space.merge("w3", json!({"spec": {"size": 50}})).await;
     assert_eq!(stream.try_next().await.unwrap().unwrap().data["spec"]["size"], 50);
     assert_eq!(space.widgets().list(&ListParams::default()).await.unwrap().items.len(), 7);
+}
+
+/// The first line of a watch, which ends within the second.
+async fn first_line(space: &Space, query: &str) -> (u16, serde_json::Value) {
+    let path = format!("{}?watch=1&timeoutSeconds=1&{query}", space.path());
+    let answer =
+        crate::support::Answer::to(&space.client, "GET", &path, "application/json", "").await;
+    let line = answer.text.lines().next().unwrap_or_default();
+    (answer.code, serde_json::from_str(line).unwrap_or_default())
+}
+
+pub async fn a_watch_from_before_the_kind_is_expired(client: Client) {
+    let space = Space::new(&client).await;
+    space.create("one", 1).await;
+    let (code, line) = first_line(&space, "resourceVersion=1").await;
+    assert_eq!((code, &line["type"]), (200, &json!("ERROR")), "{line}");
+    let status = &line["object"];
+    assert_eq!((&status["code"], &status["reason"]), (&json!(410), &json!("Expired")), "{line}");
+    assert!(
+        status["message"].as_str().is_some_and(|m| m.starts_with("too old resource version: 1 (")),
+        "{line}"
+    );
+}
+
+pub async fn initial_events_need_their_conditions(client: Client) {
+    let space = Space::new(&client).await;
+    space.create("one", 1).await;
+    let (code, line) = first_line(&space, "sendInitialEvents=true").await;
+    assert_eq!((code, &line["reason"]), (422, &json!("Invalid")), "{line}");
+    let (code, line) = first_line(
+        &space,
+        "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
+    )
+    .await;
+    assert_eq!((code, &line["type"]), (200, &json!("ADDED")), "{line}");
+}
+
+pub async fn watches_come_as_metadata_and_tables(client: Client) {
+    let space = Space::new(&client).await;
+    space.create("one", 1).await;
+    for (accept, kind) in [
+        ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", "PartialObjectMetadata"),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io", "Table"),
+    ] {
+        let path = format!("{}?watch=1&timeoutSeconds=1", space.path());
+        let request = http::Request::get(path).header("accept", accept).body(Vec::new()).unwrap();
+        let text = client.request_text(request).await.unwrap();
+        let line: serde_json::Value =
+            serde_json::from_str(text.lines().next().unwrap_or_default()).unwrap_or_default();
+        assert_eq!((&line["type"], &line["object"]["kind"]), (&json!("ADDED"), &json!(kind)));
+    }
 }

@@ -148,7 +148,7 @@ impl<'w> Follower<'w> {
     }
 
     async fn show_diff(&self, commit: &str, show: &Show) {
-        if let Ok(diff) = self.world.git.diff(quickstart::REPOSITORY, commit).await {
+        if let Ok(diff) = self.world.peers.git.diff(quickstart::REPOSITORY, commit).await {
             for line in diff.lines().filter(|l| l.starts_with(['+', '-', '@'])) {
                 show.line(&format!("             {line}"));
             }
@@ -157,13 +157,19 @@ impl<'w> Follower<'w> {
 
     /// The commit must be on the branch, with the tag in the file.
     async fn check(&self, run: &Run) -> Result<(), String> {
-        let log =
-            self.world.git.log(quickstart::REPOSITORY, "main").await.map_err(|e| e.to_string())?;
+        let log = self
+            .world
+            .peers
+            .git
+            .log(quickstart::REPOSITORY, "main")
+            .await
+            .map_err(|e| e.to_string())?;
         if !log.iter().any(|c| c.id == run.commit) {
             return Err(format!("commit {} is not on branch main", run.commit));
         }
         let file = self
             .world
+            .peers
             .git
             .read_file(quickstart::REPOSITORY, "main", quickstart::INSTANCE)
             .await

@@ -41,6 +41,7 @@ macro_rules! example {
 pub async fn fill(world: &World) -> Result<(), String> {
     let content = example!("repository/develop/frontend/wsp-web-instance.yaml");
     world
+        .peers
         .git
         .create_repository(REPOSITORY, &[(INSTANCE, content)])
         .await
@@ -54,7 +55,7 @@ pub async fn fill(world: &World) -> Result<(), String> {
 /// What the registry says.
 pub fn push(world: &World, tag: &str) -> Result<String, String> {
     let image = NewImage { content: tag.to_owned(), ..NewImage::created(jiff::Timestamp::now()) };
-    world.registry.push_tag(IMAGE_PATH, tag, &image).map_err(|e| e.to_string())
+    world.peers.registry.push_tag(IMAGE_PATH, tag, &image).map_err(|e| e.to_string())
 }
 
 /// Applies the manifests as `kubectl apply --server-side` would, the Project

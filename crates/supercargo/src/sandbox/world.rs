@@ -37,18 +37,80 @@ pub struct Addresses {
     pub control: String,
 }
 
-/// The running parts.
-pub struct World {
-    /// The Kubernetes API.
-    pub api: Api,
-    /// Where it is served.
-    pub server: Server,
+/// The parts beside the Kubernetes API, which may be any.
+pub struct Peers {
     /// The registry.
     pub registry: Arc<Registry>,
     /// The Git host.
     pub git: Arc<GitHost>,
     /// The simulated Argo CD.
     pub argocd: ArgoCd,
+}
+
+impl Peers {
+    /// Starts them; Argo CD acts on the Applications that `client` sees.
+    ///
+    /// # Errors
+    /// What cannot be started.
+    pub async fn start(dir: &Path, client: kube::Client) -> Result<Self, String> {
+        let registry =
+            Registry::start(RegistryOptions::default()).await.map_err(|e| e.to_string())?;
+        let options = GitHostOptions { root: Some(dir.join("git")), ..GitHostOptions::default() };
+        let git = Arc::new(GitHost::start(options).await.map_err(|e| e.to_string())?);
+        let mut resolver = GitHostResolver::new(Arc::clone(&git));
+        for host in GIT_HOSTS {
+            resolver = resolver.with_rewrite(host, &format!("{}/", git.url()));
+        }
+        let argocd = ArgoCd::start(client, Arc::new(resolver), ArgoCdOptions::default());
+        Ok(Self { registry: Arc::new(registry), git, argocd })
+    }
+}
+
+/// The controllers' settings by which public names lead to this registry and
+/// this Git host; their data goes to `dir`.
+pub fn map_names(args: &mut ControllerArgs, registry: &str, git: &str, dir: &Path) {
+    args.registry_mirrors = REGISTRIES
+        .iter()
+        .map(|host| RegistryMirror { host: (*host).to_owned(), url: registry.to_owned() })
+        .collect();
+    args.git_instead_of = GIT_HOSTS
+        .iter()
+        .map(|prefix| GitRewrite { prefix: (*prefix).to_owned(), replacement: format!("{git}/") })
+        .collect();
+    // The Git host has pull requests, too.
+    args.forge_instead_of = args.git_instead_of.clone();
+    args.data_dir = Some(dir.join("data"));
+}
+
+/// The namespaces that an installation has.
+pub const NAMESPACES: [&str; 4] =
+    ["argocd", "kargo", "kargo-shared-resources", "kargo-system-resources"];
+
+/// The in-memory Kubernetes API with the definitions and [`NAMESPACES`].
+///
+/// # Errors
+/// What it refuses.
+pub fn kubernetes() -> Result<Api, String> {
+    let api = Api::new();
+    api.load(ARGOCD_DEFINITIONS).map_err(|e| e.message)?;
+    for (_, definition) in api::crd::definitions() {
+        api.load_value(definition).map_err(|e| e.message)?;
+    }
+    for namespace in NAMESPACES {
+        api.load(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"))
+            .map_err(|e| e.message)?;
+    }
+    Ok(api)
+}
+
+/// The running parts.
+pub struct World {
+    /// The Kubernetes API.
+    pub api: Api,
+    /// Where it is served.
+    pub server: Server,
+    /// Registry, Git host and Argo CD.
+    pub peers: Peers,
     /// Where everything is.
     pub addresses: Addresses,
     /// Where kubeconfig, addresses and repositories are.
@@ -69,46 +131,27 @@ impl World {
     /// What cannot be started.
     pub async fn start(dir: &Path) -> Result<Self, String> {
         let dir = prepare(dir)?;
-        let api = Api::new();
-        api.load(ARGOCD_DEFINITIONS).map_err(|e| e.message)?;
-        for (_, definition) in api::crd::definitions() {
-            api.load_value(definition).map_err(|e| e.message)?;
-        }
-        for namespace in ["argocd", "kargo", "kargo-shared-resources", "kargo-system-resources"] {
-            api.load(&format!(
-                "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"
-            ))
-            .map_err(|e| e.message)?;
-        }
+        let api = kubernetes()?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = api.serve(loopback).await.map_err(|e| format!("Kubernetes API: {e}"))?;
-        let registry =
-            Registry::start(RegistryOptions::default()).await.map_err(|e| e.to_string())?;
-        let options = GitHostOptions { root: Some(dir.join("git")), ..GitHostOptions::default() };
-        let git = Arc::new(GitHost::start(options).await.map_err(|e| e.to_string())?);
-        let mut resolver = GitHostResolver::new(Arc::clone(&git));
-        for host in GIT_HOSTS {
-            resolver = resolver.with_rewrite(host, &format!("{}/", git.url()));
-        }
-        let argocd = ArgoCd::start(api.client(), Arc::new(resolver), ArgoCdOptions::default());
-        let registry = Arc::new(registry);
+        let peers = Peers::start(&dir, api.client()).await?;
         let listener = tokio::net::TcpListener::bind(loopback)
             .await
             .map_err(|e| format!("control address: {e}"))?;
         let control = listener.local_addr().map_err(|e| e.to_string())?;
         let addresses = Addresses {
             kubernetes: server.url().to_owned(),
-            registry: registry.url(),
-            git: git.url(),
+            registry: peers.registry.url(),
+            git: peers.git.url(),
             control: format!("http://{control}"),
         };
-        let router = control_routes(Arc::clone(&registry), Arc::clone(&git));
+        let router = control_routes(Arc::clone(&peers.registry), Arc::clone(&peers.git));
         let control = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the control address stopped");
             }
         });
-        let world = Self { api, server, registry, git, argocd, addresses, dir, control };
+        let world = Self { api, server, peers, addresses, dir, control };
         world.write_files()?;
         Ok(world)
     }
@@ -129,20 +172,7 @@ impl World {
 
     /// The controllers' settings by which public names lead here.
     pub fn map_names(&self, args: &mut ControllerArgs) {
-        args.registry_mirrors = REGISTRIES
-            .iter()
-            .map(|host| RegistryMirror { host: (*host).to_owned(), url: self.registry.url() })
-            .collect();
-        args.git_instead_of = GIT_HOSTS
-            .iter()
-            .map(|prefix| GitRewrite {
-                prefix: (*prefix).to_owned(),
-                replacement: format!("{}/", self.git.url()),
-            })
-            .collect();
-        // The Git host has pull requests, too.
-        args.forge_instead_of = args.git_instead_of.clone();
-        args.data_dir = Some(self.dir.join("data"));
+        map_names(args, &self.addresses.registry, &self.addresses.git, &self.dir);
     }
 }
 

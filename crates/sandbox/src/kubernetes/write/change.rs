@@ -122,13 +122,11 @@ impl Write<'_> {
         let current = self.store.get(&resource.storage, &self.key(name));
         let live = current.as_deref();
         if live.is_none() {
-            let version = meta(&configuration, "resourceVersion");
-            if !version.is_empty() {
-                return Err(Failure::not_found(&resource, name));
-            }
             if !self.subresource.is_empty() {
                 return Err(Failure::not_found(&resource, name));
             }
+            // A version of nothing is passed over.
+            admit::metadata(&mut configuration).remove("resourceVersion");
         }
         if self.subresource.is_empty()
             && resource.status

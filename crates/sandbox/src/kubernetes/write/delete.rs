@@ -3,6 +3,7 @@
 use super::super::admit::meta;
 use super::super::collect::{self, Deletion, Propagation};
 use super::super::failure::Failure;
+use super::super::resource::Resource;
 use super::super::store::Selection;
 use super::Write;
 use serde_json::Value;
@@ -21,6 +22,18 @@ pub struct DeleteOptions {
     pub dry_run: bool,
 }
 
+/// 409 for a precondition; the kind stands where the resource stands otherwise.
+fn unmet(resource: &Resource, name: &str, why: &str) -> Failure {
+    let mut failure = Failure::conflict(resource, name, why);
+    let kind = if resource.group.is_empty() {
+        resource.kind.clone()
+    } else {
+        format!("{}.{}", resource.kind, resource.group)
+    };
+    failure.message = format!("Operation cannot be fulfilled on {kind} \"{name}\": {why}");
+    failure
+}
+
 impl Write<'_> {
     /// Deletes an object.
     ///
@@ -31,17 +44,17 @@ impl Write<'_> {
         let current = self.current(name)?;
         if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != meta(&current, "uid")) {
             let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
                 meta(&current, "uid")
             );
-            return Err(Failure::conflict(&resource, name, &why));
+            return Err(unmet(&resource, name, &why));
         }
         let known = meta(&current, "resourceVersion");
         if let Some(version) = options.version.as_deref().filter(|version| *version != known) {
             let why = format!(
-                "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {known}"
+                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({known}). The object might have been modified"
             );
-            return Err(Failure::conflict(&resource, name, &why));
+            return Err(unmet(&resource, name, &why));
         }
         if options.dry_run {
             return Ok(Deletion::Removed(current));

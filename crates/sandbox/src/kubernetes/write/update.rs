@@ -39,6 +39,14 @@ impl Write<'_> {
             );
             return Err(Failure::invalid(&resource, name, &[cause]));
         }
+        let uid = meta(&object, "uid");
+        if !uid.is_empty() && uid != meta(&current, "uid") {
+            let why = format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                meta(&current, "uid")
+            );
+            return Err(Failure::conflict(&resource, name, &why));
+        }
         convert::to_storage(&resource, &mut object);
         self.replace(&current, object, true)
     }
@@ -56,13 +64,13 @@ impl Write<'_> {
         if !version.is_empty() && version != "0" && version != meta(current, "resourceVersion") {
             return Err(Failure::modified(&resource, &name));
         }
-        let uid = meta(&object, "uid");
-        if !uid.is_empty() && uid != meta(current, "uid") {
-            let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                meta(current, "uid")
-            );
-            return Err(Failure::conflict(&resource, &name, &why));
+        for field in ["uid", "deletionTimestamp"] {
+            let wanted = meta(&object, field);
+            if !wanted.is_empty() && wanted != meta(current, field) {
+                let path = format!("metadata.{field}");
+                let cause = Cause::invalid(&path, &json!(wanted), "field is immutable");
+                return Err(Failure::invalid(&resource, &name, &[cause]));
+            }
         }
         self.separate(current, &mut object);
         for field in [
