@@ -304,4 +304,49 @@ mod tests {
         let capital = Subscription::decode(0, &json!({"Git": {}})).unwrap();
         assert!(matches!(capital.kind, SubscriptionKind::Generic(key, _) if key == "Git"));
     }
+
+    #[test]
+    fn the_cases_of_the_wire_format() {
+        let git = json!({"repoURL": "https://x/y"});
+        let several = |count: usize| {
+            Err(format!(
+                "subscription at index 0 must have exactly one top-level field naming its type, \
+                 apart from an optional \"name\" field, but has {count}"
+            ))
+        };
+        let read = |name: &str, kind: &str| Ok((name.to_owned(), kind.to_owned()));
+        for (case, item, wanted) in [
+            ("warehouses/1.2-1", json!({}), several(0)),
+            ("warehouses/1.2-2", json!({"name": "x"}), several(0)),
+            ("warehouses/1.2-3", json!({"git": git, "image": {}}), several(2)),
+            ("warehouses/1.2-3", json!({"name": "x", "git": git, "image": {}}), several(2)),
+            ("warehouses/1.2-4", json!("str"), several(0)),
+            ("warehouses/1.2-5", json!([[git]]), several(0)),
+            ("warehouses/1.2-6", json!({"s3": {"config": {"bucket": "b"}}}), read("", "s3")),
+            ("warehouses/1.2-7", json!({"name": "x", "git": git}), read("x", "git")),
+            // Without any type upstream; here one without a repository, which
+            // the defaults refuse likewise (admission/A52).
+            ("warehouses/1.2-9", json!({"git": null}), read("", "git")),
+            (
+                "warehouses/1.2-10",
+                json!({"s3": "x"}),
+                Err("subscription at index 0: s3 must be an object, not \"x\"".to_owned()),
+            ),
+            ("warehouses/1.2-11", json!({"Git": git}), read("", "Git")),
+        ] {
+            let got = Subscription::decode(0, &item).map(|s| {
+                let kind = match s.kind {
+                    SubscriptionKind::Git(_) => "git".to_owned(),
+                    SubscriptionKind::Image(_) => "image".to_owned(),
+                    SubscriptionKind::Chart(_) => "chart".to_owned(),
+                    SubscriptionKind::Generic(kind, _) => kind,
+                };
+                (s.name, kind)
+            });
+            assert_eq!(got.map_err(|e| e.to_string()), wanted, "{case}");
+        }
+        assert_eq!(Subscription::decode_all(&[]), Ok(Vec::new()), "warehouses/1.2-8");
+        let refused = crate::admission::default_subscriptions(&mut [json!({"git": null})]);
+        assert!(refused.is_err(), "warehouses/1.2-9");
+    }
 }

@@ -180,6 +180,8 @@ pub struct Context {
     pub stores: Stores,
     /// Which Applications have changed since their operation ended.
     pub settled: Arc<Settled>,
+    /// Aliases that Freight is being given.
+    pub aliases: crate::freight::alias::Reservations,
     /// Sends Kubernetes Events.
     pub events: Events,
     /// Counts.
@@ -208,6 +210,7 @@ impl Context {
             clock: Arc::new(SystemClock),
             stores: Stores::new(),
             settled: Arc::default(),
+            aliases: crate::freight::alias::Reservations::default(),
             events,
             metrics,
             warehouse,

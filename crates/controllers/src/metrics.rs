@@ -6,6 +6,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::warehouse::metrics::DiscoveryMetrics;
+
 type Labels<const N: usize> = [(&'static str, String); N];
 
 /// Counters shared by all controllers. Clones count together.
@@ -16,6 +18,8 @@ pub struct Metrics {
     watch_restarts: Family<Labels<1>, Counter>,
     writes: Family<Labels<1>, Counter>,
     events: Family<Labels<1>, Counter>,
+    /// Counts of discoveries.
+    pub discovery: DiscoveryMetrics,
 }
 
 impl Metrics {
@@ -47,6 +51,7 @@ impl Metrics {
             "Kubernetes Events by outcome (created, dropped)",
             metrics.events.clone(),
         );
+        metrics.discovery.register(registry);
         metrics
     }
 

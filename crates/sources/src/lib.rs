@@ -6,12 +6,14 @@
 //! * [`image`]: image subscriptions: list, select, resolve.
 //! * [`chart`]: chart subscriptions, in classic repositories and registries.
 //! * [`git`]: Git subscriptions: list, fetch, select.
+//! * [`refresh`]: which Warehouses a notice from outside concerns.
 
 pub mod chart;
 mod disk_cache;
 mod error;
 pub mod git;
 pub mod image;
+pub mod refresh;
 pub mod registry;
 pub mod semver;
 

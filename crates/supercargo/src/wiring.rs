@@ -116,9 +116,11 @@ pub async fn context(
     for rewrite in &args.git_instead_of {
         options.rewrites = options.rewrites.with(&rewrite.prefix, &rewrite.replacement);
     }
-    let git = git::Git::open(options).map_err(|e| e.to_string())?;
+    // Discovery and promotions share the mirrors.
+    let git = Arc::new(git::Git::open(options).map_err(|e| e.to_string())?);
+    let commits = sources::git::Commits::new(Arc::clone(&git), sources::git::Settings::default());
     let policy = |name: &str| std::env::var(name).ok();
-    let mut git = GitAccess::from_environment(Arc::new(git), policy).map_err(|e| e.to_string())?;
+    let mut git = GitAccess::from_environment(git, policy).map_err(|e| e.to_string())?;
     git.identity =
         git::Identity { name: args.git_client_name.clone(), email: args.git_client_email.clone() };
 
@@ -151,7 +153,8 @@ pub async fn context(
         forge: Some(forge_access(args)?),
         credentials: Some(Arc::clone(&credentials)),
     };
-    let mut warehouse = controllers::warehouse::Parts::new(images, credentials);
+    let mut warehouse =
+        controllers::warehouse::Parts::new(images, credentials).with_commits(commits);
     warehouse.min_interval = args.min_warehouse_interval.to_std();
     let functions = controllers::promotion::lookups::functions(
         client.clone(),

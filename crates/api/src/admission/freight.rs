@@ -264,14 +264,27 @@ mod tests {
         };
         let drawn = || "nimble-newt".to_owned();
         let cases = [
-            ("api/alias-webhook-W1", labelled("mine"), Operation::Create, "mine"),
+            (
+                "api/alias-webhook-W1, warehouses/10.2-1",
+                labelled("mine"),
+                Operation::Create,
+                "mine",
+            ),
             ("admission/A85", labelled("fake-alias"), Operation::Update, "fake-alias"),
-            ("api/alias-webhook-W2", freight(json!({})), Operation::Create, "nimble-newt"),
-            ("api/alias-webhook-W3", labelled(""), Operation::Update, ""),
+            (
+                "api/alias-webhook-W2, warehouses/10.2-2",
+                freight(json!({})),
+                Operation::Create,
+                "nimble-newt",
+            ),
+            ("api/alias-webhook-W3, warehouses/10.2-3", labelled(""), Operation::Update, ""),
             ("api/alias-webhook-W4", labelled(""), Operation::Create, "nimble-newt"),
         ];
         for (case, mut freight, operation, alias) in cases {
+            let id = crate::freight_id(&freight);
             default_freight(&mut freight, operation, at(0), drawn);
+            let name = (operation == Operation::Create).then_some(id);
+            assert_eq!(freight.metadata.name, name, "{case}");
             assert_eq!(freight.alias, alias, "{case}");
             assert_eq!(label(&freight).unwrap_or_default(), alias, "{case}");
         }
@@ -280,13 +293,15 @@ mod tests {
         let mut unset = freight(created.clone());
         default_freight(&mut unset, Operation::Update, at(9), drawn);
         assert_eq!(unset.discovered_at, Some(Time(at(5))));
-        let mut set = freight(created);
-        set.discovered_at = Some(Time(at(1)));
-        default_freight(&mut set, Operation::Update, at(9), drawn);
-        assert_eq!(set.discovered_at, Some(Time(at(1))));
+        for operation in [Operation::Create, Operation::Update] {
+            let mut set = freight(created.clone());
+            set.discovered_at = Some(Time(at(1)));
+            default_freight(&mut set, operation, at(9), drawn);
+            assert_eq!(set.discovered_at, Some(Time(at(1))), "warehouses/10.2-4");
+        }
         let mut new = freight(json!({}));
         default_freight(&mut new, Operation::Create, at(9), drawn);
-        assert_eq!(new.discovered_at, Some(Time(at(9))));
+        assert_eq!(new.discovered_at, Some(Time(at(9))), "warehouses/10.2-5");
     }
 
     #[test]

@@ -91,27 +91,27 @@ mod tests {
     #[test]
     fn addresses_of_repositories() {
         type Rule = fn(&str) -> bool;
-        let cases: [(Rule, &[&str], &[&str]); 4] = [
+        let cases: [(&str, Rule, &[&str], &[&str]); 16] = [
+            ("warehouses/1.5-1", is_git_url, &[], &["https://github.com"]),
+            ("warehouses/1.5-2", is_git_url, &["https://github.com/"], &[]),
+            ("warehouses/1.5-3", is_git_url, &["https://foo:bar@github.com/x"], &[]),
+            ("warehouses/1.5-4", is_git_url, &["http://github.com/a/b?foo=bar"], &[]),
+            ("warehouses/1.5-5", is_git_url, &["ssh://git@git.example.com/"], &[]),
+            ("warehouses/1.5-6", is_git_url, &[], &["ssh://git.example.com"]),
+            ("warehouses/1.5-7", is_git_url, &["git@github.com:example/repo"], &[]),
+            ("warehouses/1.5-8", is_git_url, &[], &["github.com:example/repo"]),
+            ("warehouses/1.5-9", is_git_url, &[], &["git@git.example.com"]),
+            ("warehouses/1.5-10", is_git_url, &[], &["https://not a url"]),
+            ("warehouses/1.5-11", is_git_url, &[], &["/etc/passwd"]),
+            ("classes are ASCII", is_git_url, &[], &["https://é.example.com/"]),
             (
-                is_git_url,
-                &[
-                    "https://github.com/",
-                    "https://foo:bar@github.com/x",
-                    "http://github.com/a/b?foo=bar",
-                    "ssh://git@git.example.com/",
-                    "git@github.com:example/repo",
-                ],
-                &[
-                    "https://github.com",
-                    "ssh://git.example.com",
-                    "github.com:example/repo",
-                    "git@git.example.com",
-                    "https://not a url",
-                    "/etc/passwd",
-                    "https://é.example.com/",
-                ],
+                "warehouses/1.5-12",
+                is_branch,
+                &["foo/bar", "foo.bar", "release-0.58", "foo//bar", "foo..bar"],
+                &["/foo", "foo/", ".foo", "foo.", ""],
             ),
             (
+                "warehouses/1.5-13",
                 is_image_url,
                 &["repo", "library/ubuntu", "ghcr.io:443/a/b", "ghcr.io/a/b-c", "ghcr.io/a/b.c"],
                 &[
@@ -124,6 +124,7 @@ mod tests {
                 ],
             ),
             (
+                "warehouses/1.5-14",
                 is_chart_url,
                 &[
                     "https://charts.example",
@@ -134,18 +135,14 @@ mod tests {
                 ],
                 &["oci://", "http://", "ftp://x", "https://charts example"],
             ),
-            (
-                is_branch,
-                &["foo/bar", "foo.bar", "release-0.58", "foo//bar", "foo..bar"],
-                &["/foo", "foo/", ".foo", "foo.", ""],
-            ),
+            ("names", is_dns_label, &["a", "a-1"], &["", "A", "-a", "a-", "a.b"]),
         ];
-        for (rule, good, bad) in cases {
+        for (case, rule, good, bad) in cases {
             for text in good {
-                assert!(rule(text), "{text}");
+                assert!(rule(text), "{case}: {text}");
             }
             for text in bad {
-                assert!(!rule(text), "{text}");
+                assert!(!rule(text), "{case}: {text}");
             }
         }
     }

@@ -12,7 +12,6 @@ pub mod alias;
 pub mod defaults;
 mod event_facts;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::Freight;
@@ -72,17 +71,12 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     if freight.metadata.deletion_timestamp.is_some() || !defaults::is_wanting(&freight) {
         return Ok(Outcome::Done);
     }
-    let taken: BTreeSet<String> = context
-        .stores
-        .freight
-        .all()
-        .iter()
-        .filter_map(|f| f.labels().get(api::labels::ALIAS).cloned())
-        .collect();
-    let Some(change) = defaults::missing(&freight, || alias::generate(|a| taken.contains(a)))
-    else {
-        return Ok(Outcome::Done);
+    let mut reserved = None;
+    let new_alias = || {
+        let drawn = context.aliases.draw(|alias| is_taken(context, alias));
+        reserved.insert(drawn).alias().to_owned()
     };
+    let Some(change) = defaults::missing(&freight, new_alias) else { return Ok(Outcome::Done) };
     let freights: Api<Freight> = Api::namespaced(context.client.clone(), &key.namespace);
     context.metrics.wrote("Freight");
     match freights.patch(&key.name, &PatchParams::default(), &Patch::Merge(&change)).await {
@@ -93,4 +87,10 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         Err(e) if is_not_found(&e) => Ok(Outcome::Done),
         Err(e) => Err(Error::api(format_args!("cannot complete Freight {key}"), e)),
     }
+}
+
+/// Whether Freight anywhere has that alias (`warehouses` 10.2 F4).
+pub fn is_taken(context: &Context, alias: &str) -> bool {
+    let has = |f: &Freight| f.labels().get(api::labels::ALIAS).is_some_and(|a| a == alias);
+    context.stores.freight.all().iter().any(|f| has(f))
 }

@@ -9,6 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 /// The delay where the next look is due already.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
+/// How old `discoveredAt` may become while nothing else is written.
+const HEARTBEAT: SignedDuration = SignedDuration::from_hours(1);
+
 /// Why the repositories are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -25,6 +28,11 @@ pub enum Due {
 }
 
 impl Due {
+    /// Whether the spec is looked at for the first time.
+    pub fn is_news(self) -> bool {
+        matches!(self, Self::First | Self::Spec)
+    }
+
     /// Whether somebody waits for the look, so that it is worth saying that it
     /// is under way.
     pub fn is_awaited(self) -> bool {
@@ -68,6 +76,12 @@ fn discovered_at(status: &WarehouseStatus) -> Option<Timestamp> {
     let at = status.discovered_artifacts.as_ref()?.discovered_at.as_ref()?.0;
     // Go's zero time.
     (at.as_second() > -62_135_596_800).then_some(at)
+}
+
+/// Whether a look that found nothing new is written down all the same, so that
+/// `discoveredAt` tells that somebody looks: once an hour.
+pub fn is_heartbeat_due(status: &WarehouseStatus, now: Timestamp) -> bool {
+    discovered_at(status).is_none_or(|at| now.duration_since(at) >= HEARTBEAT)
 }
 
 /// The time until the next look (`warehouses` 2.8), without jitter.
@@ -174,6 +188,21 @@ mod tests {
             if expected.is_none() {
                 assert_eq!(due(&warehouse, None, true, now()), Some(Due::Retry), "{id} failed");
             }
+        }
+    }
+
+    #[test]
+    fn once_an_hour_a_look_is_written_down() {
+        for (at, expected) in [
+            (None, true),
+            (Some("2026-01-01T11:00:01Z"), false),
+            (Some("2026-01-01T11:00:00Z"), true),
+            (Some("2026-01-01T12:00:05Z"), false),
+        ] {
+            let status: WarehouseStatus =
+                serde_json::from_value(json!({"discoveredArtifacts": {"discoveredAt": at}}))
+                    .expect("a status");
+            assert_eq!(is_heartbeat_due(&status, now()), expected, "{at:?}");
         }
     }
 

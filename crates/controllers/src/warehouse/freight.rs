@@ -74,14 +74,6 @@ pub fn build(
     Ok(freight)
 }
 
-/// Gives Freight its alias, in the field and in the label (`api` 4.4): what
-/// admission does where it runs.
-pub fn name_for_people(freight: &mut Freight, alias: String) {
-    let labels = freight.metadata.labels.get_or_insert_default();
-    labels.insert(api::labels::ALIAS.to_owned(), alias.clone());
-    freight.alias = alias;
-}
-
 /// Moves the Freight's discovery behind that of all other Freight of its
 /// Warehouse. Times have whole seconds, and of Freight of one second the newest
 /// could not be told: a Stage might keep what it has.
@@ -209,17 +201,5 @@ mod tests {
             discovered_last(&mut freight, others.iter());
             assert_eq!(freight.discovered_at, Some(Time(at(second))), "{others:?}");
         }
-    }
-
-    #[test]
-    fn the_alias_stands_in_field_and_label() {
-        // warehouses/10.2-2
-        let mut freight = Freight::default();
-        name_for_people(&mut freight, "calm-owl".to_owned());
-        let label = freight.metadata.labels.as_ref().and_then(|l| l.get("kargo.akuity.io/alias"));
-        assert_eq!(
-            (freight.alias.as_str(), label.map(String::as_str)),
-            ("calm-owl", Some("calm-owl"))
-        );
     }
 }

@@ -3,11 +3,12 @@
 //! controller looks once more, which costs reads only.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sources::ErrorClass;
+use tokio_util::sync::CancellationToken;
 
 use crate::store::Key;
 
@@ -29,13 +30,16 @@ pub struct Memory {
 
 /// What is known of all Warehouses.
 #[derive(Debug, Default)]
-pub struct Memories(Mutex<HashMap<Key, Memory>>);
+pub struct Memories {
+    known: Mutex<HashMap<Key, Memory>>,
+    /// Looks that are under way.
+    looks: Mutex<HashMap<Key, CancellationToken>>,
+}
 
 impl Memories {
     /// What is known of that Warehouse; nothing if the name is another object's.
     pub fn get(&self, key: &Key, uid: &str) -> Memory {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match memories.get(key) {
+        match self.known().get(key) {
             Some(memory) if memory.uid == uid => memory.clone(),
             _ => Memory { uid: uid.to_owned(), ..Memory::default() },
         }
@@ -43,12 +47,45 @@ impl Memories {
 
     /// Keeps what is known now.
     pub fn set(&self, key: &Key, memory: Memory) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), memory);
+        self.known().insert(key.clone(), memory);
     }
 
-    /// Forgets a Warehouse that is gone.
+    /// Forgets a Warehouse that is gone, and gives up a look at it.
     pub fn remove(&self, key: &Key) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.give_up(key);
+        self.known().remove(key);
+    }
+
+    /// The least recent of all last looks.
+    pub fn oldest_look(&self) -> Option<Timestamp> {
+        self.known().values().filter_map(|memory| memory.looked_at).min()
+    }
+
+    /// A look at that Warehouse begins; the token says when to give it up.
+    pub fn begin(&self, key: &Key, shutdown: &CancellationToken) -> CancellationToken {
+        let token = shutdown.child_token();
+        self.looks().insert(key.clone(), token.clone());
+        token
+    }
+
+    /// The look at that Warehouse is over.
+    pub fn end(&self, key: &Key) {
+        self.looks().remove(key);
+    }
+
+    /// Gives up a look that is under way: its spec is no longer wanted.
+    pub fn give_up(&self, key: &Key) {
+        if let Some(token) = self.looks().remove(key) {
+            token.cancel();
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Memory>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looks(&self) -> MutexGuard<'_, HashMap<Key, CancellationToken>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,5 +127,33 @@ mod tests {
         assert_eq!(memories.get(&key, "b").failures, 0);
         memories.remove(&key);
         assert_eq!(memories.get(&key, "a").failures, 0);
+    }
+
+    #[test]
+    fn a_look_is_given_up_when_its_warehouse_goes_or_the_process_ends() {
+        let memories = Memories::default();
+        let (key, other, shutdown) =
+            (Key::new("ns", "w"), Key::new("ns", "o"), CancellationToken::new());
+        let look = memories.begin(&key, &shutdown);
+        let ended = memories.begin(&other, &shutdown);
+        memories.end(&other);
+        memories.give_up(&other);
+        assert!(!look.is_cancelled() && !ended.is_cancelled());
+        memories.remove(&key);
+        assert!(look.is_cancelled() && !ended.is_cancelled());
+        let again = memories.begin(&key, &shutdown);
+        shutdown.cancel();
+        assert!(again.is_cancelled());
+    }
+
+    #[test]
+    fn the_oldest_look_of_all() {
+        let memories = Memories::default();
+        let at = |n| Timestamp::from_second(n).ok();
+        assert_eq!(memories.oldest_look(), None);
+        for (name, looked_at) in [("a", at(30)), ("b", at(10)), ("c", None)] {
+            memories.set(&Key::new("ns", name), Memory { looked_at, ..Memory::default() });
+        }
+        assert_eq!(memories.oldest_look(), at(10));
     }
 }

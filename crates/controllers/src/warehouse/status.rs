@@ -6,8 +6,8 @@
 
 use api::{Condition, DiscoveredArtifacts};
 use jiff::Timestamp;
-use sources::image::TagReport;
 
+use super::report::Reports;
 use crate::condition;
 
 /// Condition types.
@@ -238,58 +238,54 @@ pub fn says_created(conditions: &[Condition]) -> bool {
 
 /// What is wrong with artifacts, if anything is (`warehouses` 2.6).
 ///
-/// The reference's message is followed by what became of the tags: `reports`
-/// of this pass's look, one for each of `artifacts.images`. Where the
-/// artifacts are those of an earlier look, what `conditions` said stays.
+/// The reference's message is followed by what became of the candidates:
+/// `reports` of this pass's look. Where the artifacts are those of an earlier
+/// look, what `conditions` said stays.
 pub fn validate(
     artifacts: Option<&DiscoveredArtifacts>,
-    reports: Option<&[TagReport]>,
+    reports: &Reports,
     conditions: &[Condition],
 ) -> Option<Problem> {
-    let nothing = Problem {
-        healthy: "MissingArtifacts",
-        ready: "MissingArtifacts",
-        message: "No artifacts discovered".to_owned(),
-    };
-    let Some(artifacts) = artifacts else { return Some(nothing) };
-    if artifacts.git.is_empty()
-        && artifacts.images.is_empty()
-        && artifacts.charts.is_empty()
-        && artifacts.results.is_empty()
-    {
-        return Some(nothing);
+    let problem = |healthy, ready, message| Some(Problem { healthy, ready, message });
+    let nothing =
+        || problem("MissingArtifacts", "MissingArtifacts", "No artifacts discovered".to_owned());
+    let Some(artifacts) = artifacts else { return nothing() };
+    let DiscoveredArtifacts { git, images, charts, results, .. } = artifacts;
+    if git.is_empty() && images.is_empty() && charts.is_empty() && results.is_empty() {
+        return nothing();
     }
-    if let Some(result) = artifacts.git.iter().find(|r| r.commits.is_empty()) {
-        return Some(Problem {
-            healthy: "NoCommitsDiscovered",
-            ready: "MissingCommits",
-            message: format!("No commits discovered for Git repository {:?}", result.repo_url),
-        });
-    }
-    if let Some((i, result)) =
-        artifacts.images.iter().enumerate().find(|(_, r)| r.references.is_empty())
-    {
-        let ready = "MissingImageReferences";
-        let message =
-            format!("No references discovered for image repository {:?}", result.repo_url);
+    let told = |ready: &str, reports: &[Option<String>], i: usize, message: String| {
+        if let Some(Some(report)) = reports.get(i) {
+            return format!("{message}: {report}");
+        }
+        let beginning = format!("{message}: ");
         let said = condition::get(conditions, types::READY)
-            .filter(|c| c.reason == ready && c.message.starts_with(&format!("{message}: ")));
-        let message = match (reports.and_then(|r| r.get(i)), said) {
-            (Some(report), _) => format!("{message}: {report}"),
-            (None, Some(said)) => said.message.clone(),
-            (None, None) => message,
-        };
-        return Some(Problem { healthy: "NoImageReferencesDiscovered", ready, message });
+            .filter(|c| c.reason == ready && c.message.starts_with(&beginning));
+        said.map_or(message, |said| said.message.clone())
+    };
+    if let Some((i, result)) = git.iter().enumerate().find(|(_, r)| r.commits.is_empty()) {
+        let ready = "MissingCommits";
+        let message = format!("No commits discovered for Git repository {:?}", result.repo_url);
+        let message = told(ready, &reports.git, i, message);
+        return problem("NoCommitsDiscovered", ready, message);
     }
-    if let Some(result) = artifacts.charts.iter().find(|r| r.versions.is_empty()) {
+    if let Some((i, result)) = images.iter().enumerate().find(|(_, r)| r.references.is_empty()) {
+        let ready = "MissingImageReferences";
         let url = &result.repo_url;
-        let name =
-            if result.name.is_empty() { String::new() } else { format!("{:?}", result.name) };
-        return Some(Problem {
-            healthy: "NoChartVersionsDiscovered",
-            ready: "MissingChartVersions",
-            message: format!("No versions discovered for chart {name} from repository {url:?}"),
-        });
+        let message = format!("No references discovered for image repository {url:?}");
+        let message = told(ready, &reports.images, i, message);
+        return problem("NoImageReferencesDiscovered", ready, message);
+    }
+    if let Some((i, result)) = charts.iter().enumerate().find(|(_, r)| r.versions.is_empty()) {
+        let ready = "MissingChartVersions";
+        let url = &result.repo_url;
+        let name = match result.name.as_str() {
+            "" => String::new(),
+            name => format!("{name:?}"),
+        };
+        let message = format!("No versions discovered for chart {name} from repository {url:?}");
+        let message = told(ready, &reports.charts, i, message);
+        return problem("NoChartVersionsDiscovered", ready, message);
     }
     None
 }
@@ -443,7 +439,7 @@ mod tests {
 
     #[test]
     fn artifacts_are_checked_in_order() {
-        let check = |artifacts: serde_json::Value, reports: Option<&[TagReport]>| {
+        let check = |artifacts: serde_json::Value, reports: &Reports| {
             let artifacts: Option<DiscoveredArtifacts> =
                 serde_json::from_value(artifacts).expect("artifacts");
             validate(artifacts.as_ref(), reports, &[]).map(|p| (p.healthy, p.ready, p.message))
@@ -493,23 +489,45 @@ mod tests {
             (json!({"images": full}), None),
         ] {
             let expected = expected.map(|(h, r, m)| (h, r, m.to_owned()));
-            assert_eq!(check(artifacts.clone(), None), expected, "{artifacts}");
+            assert_eq!(check(artifacts.clone(), &Reports::default()), expected, "{artifacts}");
         }
-        let mut report = TagReport { seen: 2, ..TagReport::default() };
-        report.drop(sources::image::Reason::NoVersion, "latest");
-        let told = "No references discovered for image repository \"docker.io/o/a\": 2 tags seen: 1 are no semantic version (another imageSelectionStrategy takes such tags) (for example \"latest\")";
-        let artifacts = json!({"images": images});
-        let problem = check(artifacts.clone(), Some(&[report])).map(|p| p.2);
-        assert_eq!(problem.as_deref(), Some(told));
-        // A pass without a look keeps what the last look said.
-        let mut conditions = Vec::new();
-        let artifacts = serde_json::from_value(artifacts).expect("artifacts");
-        let problem = Problem {
-            healthy: "NoImageReferencesDiscovered",
-            ready: "MissingImageReferences",
-            message: told.to_owned(),
+    }
+
+    #[test]
+    fn what_became_of_the_candidates_is_told() {
+        let report = "2 tags seen: 1 are no semantic version (for example \"latest\")";
+        let all = Reports {
+            git: vec![Some(report.to_owned())],
+            images: vec![Some(report.to_owned())],
+            charts: vec![Some(report.to_owned())],
         };
-        end(&mut conditions, &Ending::Invalid(problem.clone()), 1, 1, now());
-        assert_eq!(validate(Some(&artifacts), None, &conditions), Some(problem));
+        for (artifacts, told) in [
+            (
+                json!({"git": [{"repoURL": "https://g/r"}]}),
+                "No commits discovered for Git repository \"https://g/r\"",
+            ),
+            (
+                json!({"images": [{"repoURL": "docker.io/o/a"}]}),
+                "No references discovered for image repository \"docker.io/o/a\"",
+            ),
+            (
+                json!({"charts": [{"repoURL": "https://c", "name": "n"}]}),
+                "No versions discovered for chart \"n\" from repository \"https://c\"",
+            ),
+        ] {
+            let artifacts: DiscoveredArtifacts = serde_json::from_value(artifacts).expect("some");
+            let check = |reports: &Reports, conditions: &[Condition]| {
+                validate(Some(&artifacts), reports, conditions).expect("a problem")
+            };
+            let problem = check(&all, &[]);
+            assert_eq!(problem.message, format!("{told}: {report}"));
+            // A pass that did not look, or saw nothing change, says it again.
+            let mut conditions = Vec::new();
+            end(&mut conditions, &Ending::Invalid(problem.clone()), 1, 1, now());
+            assert_eq!(check(&Reports::default(), &conditions), problem);
+            let silent = Reports { git: vec![None], ..Reports::default() };
+            assert_eq!(check(&silent, &conditions), problem);
+            assert_eq!(check(&silent, &[]).message, told);
+        }
     }
 }

@@ -240,6 +240,18 @@ fn annotations_of_the_platform_overlay_the_index() {
         annotations(&[("k2", "2'"), ("k3", "3")])
     );
     assert!(both.serves(platform.as_ref()) && both.serves(None) && !both.serves(other.as_ref()));
+    // warehouses/6.6-5: what a descriptor says of the image counts for nothing
+    // beside what the manifest or index says of itself.
+    let descriptor = json!({
+        "mediaType": "application/vnd.oci.image.config.v1+json", "digest": "sha256:2", "size": 1,
+        "annotations": {"k1": "descriptor", "k4": "descriptor"},
+    });
+    let manifest = json!({"config": descriptor, "annotations": {"k1": "1", "k2": "2"}});
+    let manifest: Manifest = serde_json::from_value(manifest).expect("a manifest");
+    let image = Metadata::image("d", &manifest, &Config::default());
+    assert_eq!(image.annotations(None), plain);
+    let described = metadata(base, json!({"k1": "descriptor", "k4": "descriptor"}));
+    assert_eq!(described.annotations(None), plain);
     let single = Metadata::image("d", &Manifest::default(), &Config::default());
     assert!(single.serves(None) && !single.serves(platform.as_ref()), "no platform list");
     assert_eq!((Platform::parse("linux"), Platform::parse("linux/")), (None, None));

@@ -1,208 +1,17 @@
-//! Warehouses over a registry and a cluster in memory: tags become Freight,
-//! nothing new writes nothing, and what is wrong is said.
-#![allow(clippy::unwrap_used)]
+//! Image subscriptions: tags become Freight, nothing new writes nothing, and
+//! what is wrong is said.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{Freight, Warehouse};
-use controllers::context::{Context, Settings};
-use controllers::metrics::Metrics;
+use api::Freight;
 use controllers::store::Key;
-use controllers::warehouse::{self, Parts};
-use credentials::{FixedCredentials, LookupOptions, Secret, SecretRef, StoredSecret};
-use k8s_openapi::api::core::v1::{Event, Namespace};
-use kube::Client;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use promotion::engine::{Engine, NoFunctions, SHOW_AFTER};
-use promotion::world::World;
-use sandbox::registry::{Access, Fault, NewImage, Registry, RegistryOptions};
-use serde_json::{Value, json};
-use sources::image::CacheByTag;
-use sources::registry::ClientSettings;
-use sources::{Images, Settings as SourceSettings};
-use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use credentials::{Secret, SecretRef, StoredSecret};
+use k8s_openapi::api::core::v1::Event;
+use kube::api::{Api, ListParams, PostParams};
+use sandbox::registry::{Access, Fault};
+use serde_json::json;
 
-/// How long a test waits for what it expects.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PUBLIC: &str = "docker.io/owner/app";
-const PROJECT: &str = "p";
-
-struct Bench {
-    api: sandbox::kubernetes::Api,
-    client: Client,
-    registry: Registry,
-    context: Arc<Context>,
-    changed: Arc<Notify>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-    controller: (CancellationToken, JoinHandle<()>),
-}
-
-impl Bench {
-    async fn start() -> Self {
-        Self::with(Access::Open, Vec::new()).await
-    }
-
-    /// A cluster with CRDs, Project namespace and the Warehouse controller,
-    /// whose Docker Hub is a registry in this process.
-    async fn with(access: Access, secrets: Vec<StoredSecret>) -> Self {
-        let options = RegistryOptions { access, ..RegistryOptions::default() };
-        let registry = Registry::start(options).await.unwrap();
-        let client_settings = ClientSettings {
-            mirrors: format!("docker.io={}", registry.url()).parse().unwrap(),
-            retry_delay: Duration::from_millis(1),
-            ..ClientSettings::default()
-        };
-        let settings = SourceSettings {
-            client: client_settings,
-            cache_by_tag: CacheByTag::Allow,
-            ..SourceSettings::default()
-        };
-        let credentials = FixedCredentials::new(secrets, LookupOptions::default());
-        let parts = Parts::new(Images::new(settings).unwrap(), Arc::new(credentials));
-        let api = sandbox::kubernetes::Api::new();
-        let client = api.client();
-        install(&client).await;
-        let engine = Engine {
-            registry: promotion::step::Registry::default(),
-            world: World::default(),
-            functions: Arc::new(NoFunctions),
-            now: Arc::new(jiff::Timestamp::now),
-            show_after: SHOW_AFTER,
-        };
-        let context = Arc::new(Context::new(
-            client.clone(),
-            Settings { argocd_enabled: false, ..Settings::default() },
-            Metrics::default(),
-            parts,
-            controllers::promotion::Parts::new(engine),
-        ));
-        let changed = Arc::new(Notify::new());
-        let notify = Arc::clone(&changed);
-        context.stores.warehouses.subscribe(move |_| notify.notify_waiters());
-        let notify = Arc::clone(&changed);
-        context.stores.freight.subscribe(move |_| notify.notify_waiters());
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        context.start(&controllers::Role::ALL, &mut tasks, &stop).await;
-        let controller = run(&context, &stop);
-        Self { api, client, registry, context, changed, stop, tasks, controller }
-    }
-
-    fn push(&self, tag: &str) -> String {
-        let image = NewImage { content: tag.to_owned(), ..NewImage::default() };
-        self.registry.push_tag("owner/app", tag, &image).unwrap()
-    }
-
-    async fn create(&self, name: &str, spec: Value) {
-        let warehouse: Warehouse = serde_json::from_value(json!({
-            "metadata": {"namespace": PROJECT, "name": name}, "spec": spec,
-        }))
-        .unwrap();
-        let api: Api<Warehouse> = Api::namespaced(self.client.clone(), PROJECT);
-        api.create(&PostParams::default(), &warehouse).await.unwrap();
-    }
-
-    async fn refresh(&self, name: &str, token: &str) {
-        self.patch(name, json!({"metadata": {"annotations": {api::annotations::REFRESH: token}}}))
-            .await;
-    }
-
-    async fn patch(&self, name: &str, change: Value) {
-        let api: Api<Warehouse> = Api::namespaced(self.client.clone(), PROJECT);
-        api.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
-    }
-
-    async fn until<T>(&self, what: &str, look: impl Fn(&Context) -> Option<T>) -> T {
-        let wait = async {
-            loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if let Some(found) = look(&self.context) {
-                    return found;
-                }
-                changed.await;
-            }
-        };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(found) => found,
-            Err(_) => panic!("no {what}; {:#?}", self.context.stores.warehouses.all()),
-        }
-    }
-
-    /// The Warehouse, once the condition is in that state.
-    async fn warehouse(&self, name: &str, type_: &str, state: &str) -> Arc<Warehouse> {
-        let key = Key::new(PROJECT, name);
-        self.until(&format!("{name} {type_} {state}"), |c| {
-            let warehouse = c.stores.warehouses.get(&key)?;
-            let is = said(&warehouse, type_).starts_with(&format!("{state}/"));
-            is.then_some(warehouse)
-        })
-        .await
-    }
-
-    /// The Warehouse, once it has dealt with that refresh.
-    async fn refreshed(&self, name: &str, token: &str) -> Arc<Warehouse> {
-        let key = Key::new(PROJECT, name);
-        self.until(&format!("{name} refreshed {token}"), |c| {
-            let warehouse = c.stores.warehouses.get(&key)?;
-            let done = warehouse.status.as_ref()?.last_handled_refresh == token;
-            done.then_some(warehouse)
-        })
-        .await
-    }
-
-    async fn freight(&self) -> Vec<Freight> {
-        let api: Api<Freight> = Api::namespaced(self.client.clone(), PROJECT);
-        api.list(&ListParams::default()).await.unwrap().items
-    }
-
-    async fn stop(mut self) {
-        self.stop.cancel();
-        self.controller.1.await.unwrap();
-        while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-/// Runs the Warehouse controller; its token stops it alone.
-fn run(context: &Arc<Context>, stop: &CancellationToken) -> (CancellationToken, JoinHandle<()>) {
-    let stop = stop.child_token();
-    let task = tokio::spawn(warehouse::run(Arc::clone(context), stop.clone()));
-    (stop, task)
-}
-
-async fn install(client: &Client) {
-    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in api::crds() {
-        crds.create(&PostParams::default(), &crd).await.unwrap();
-    }
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace = serde_json::from_value(json!({"metadata": {"name": PROJECT}})).unwrap();
-    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
-}
-
-/// A condition as `<status>/<reason>: <message>`, empty where it is absent.
-fn said(warehouse: &Warehouse, type_: &str) -> String {
-    let conditions = warehouse.status.iter().flat_map(|s| &s.conditions);
-    conditions
-        .filter(|c| c.type_ == type_)
-        .map(|c| format!("{}/{}: {}", c.status, c.reason, c.message))
-        .next()
-        .unwrap_or_default()
-}
-
-fn images(fields: Value) -> Value {
-    let mut image = json!({ "repoURL": PUBLIC });
-    for (key, value) in fields.as_object().unwrap() {
-        image[key] = value.clone();
-    }
-    json!({ "interval": "5m0s", "subscriptions": [{ "image": image }] })
-}
+use crate::bench::*;
 
 #[tokio::test]
 async fn a_tag_becomes_freight_and_nothing_new_becomes_nothing() {
@@ -251,9 +60,9 @@ async fn a_tag_becomes_freight_and_nothing_new_becomes_nothing() {
     let newest = bench.freight().await.into_iter().find(|f| f.images[0].tag == "1.1.0").unwrap();
     assert_eq!(warehouse.status.as_ref().unwrap().last_freight_id, newest.metadata.name.unwrap());
 
-    let events: Api<Event> = Api::namespaced(bench.client.clone(), PROJECT);
     let client = bench.client.clone();
     bench.stop().await; // Events that wait are sent first.
+    let events: Api<Event> = Api::namespaced(client, PROJECT);
     let events = events.list(&ListParams::default()).await.unwrap().items;
     let created: Vec<&Event> =
         events.iter().filter(|e| e.reason.as_deref() == Some("FreightCreated")).collect();
@@ -263,7 +72,6 @@ async fn a_tag_becomes_freight_and_nothing_new_becomes_nothing() {
     let facts = event.metadata.annotations.clone().unwrap();
     assert_eq!(facts["event.kargo.akuity.io/actor"], "controller:warehouse-controller");
     assert_eq!(facts["event.kargo.akuity.io/freight-warehouse-name"], "w");
-    drop(client);
 }
 
 #[tokio::test]
@@ -276,7 +84,7 @@ async fn an_idle_warehouse_writes_nothing() {
     bench.warehouse("w", "Ready", "True").await;
     bench.until("Freight", |c| (c.stores.freight.len() == 1).then_some(())).await;
     // The Event of the Freight is written in the background.
-    let traffic = bench.registry.traffic();
+    let traffic = bench.registry().traffic();
     tokio::time::timeout(PATIENCE, traffic.until(2, "GET", "/tags/list")).await.unwrap();
     let before = bench.api.requests();
     tokio::time::timeout(PATIENCE, traffic.until(4, "GET", "/tags/list")).await.unwrap();
@@ -294,8 +102,6 @@ async fn what_is_wrong_is_said() {
         bench.push(tag);
     }
     let other = json!({"interval": "5m", "subscriptions": [{"image": {"repoURL": "docker.io/owner/nothing"}}]});
-    let git =
-        json!({"interval": "5m", "subscriptions": [{"git": {"repoURL": "https://g.com/a/b"}}]});
     for (name, spec, expected) in [
         (
             "no-version",
@@ -317,11 +123,6 @@ async fn what_is_wrong_is_said() {
             "constraint",
             images(json!({"constraint": "nope"})),
             "False/DiscoveryFailure: Artifact discovery failed: error discovering artifacts: error obtaining selector for image \"docker.io/owner/app\": error parsing semver constraint \"nope\": improper constraint: nope",
-        ),
-        (
-            "git",
-            git,
-            "False/DiscoveryFailure: Artifact discovery failed: error discovering artifacts: subscriptions to Git repositories are not supported by this version of Supercargo (\"https://g.com/a/b\")",
         ),
         (
             "unreadable",
@@ -385,7 +186,7 @@ async fn a_credential_opens_the_registry_and_is_never_told() {
 async fn a_look_that_takes_its_time_is_announced() {
     let bench = Bench::start().await;
     bench.push("1.0.0");
-    bench.registry.traffic().delay(Duration::from_millis(700));
+    bench.registry().traffic().delay(Duration::from_millis(700));
     bench.create("w", images(json!({}))).await;
     let key = Key::new(PROJECT, "w");
     let warehouse = bench
@@ -431,16 +232,13 @@ async fn a_restarted_controller_writes_nothing() {
 
 #[tokio::test]
 async fn a_registry_that_refuses_or_is_silent() {
-    let bench = Bench::with(private(), Vec::new()).await;
+    let mut bench = Bench::with(private(), Vec::new()).await;
     bench.create("w", images(json!({}))).await;
     let ready = said(&*bench.warehouse("w", "Ready", "False").await, "Ready");
     assert!(ready.contains("401 Unauthorized") && ready.contains("index.docker.io"), "{ready}");
     assert!(ready.contains("no credential was found: if owner/app is private"), "{ready}");
     // Nothing listens there any more.
-    let Bench { registry, client, context, changed, stop, tasks, api, controller } = bench;
-    let silent = Registry::start(RegistryOptions::default()).await.unwrap();
-    drop(registry);
-    let bench = Bench { registry: silent, client, context, changed, stop, tasks, api, controller };
+    bench.registry = None;
     bench.refresh("w", "again").await;
     bench.refreshed("w", "again").await;
     let ready = bench
@@ -457,7 +255,7 @@ async fn a_registry_that_refuses_or_is_silent() {
 async fn trouble_passes_by_itself() {
     let bench = Bench::start().await;
     bench.push("1.0.0");
-    bench.registry.traffic().fail(Fault { status: 500, times: 3, ..Fault::default() });
+    bench.registry().traffic().fail(Fault { status: 500, times: 3, ..Fault::default() });
     bench.create("w", images(json!({}))).await;
     let warehouse = bench.warehouse("w", "Ready", "False").await;
     assert!(said(&warehouse, "Healthy").contains("500 Internal Server Error"));

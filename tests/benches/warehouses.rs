@@ -1,0 +1,140 @@
+//! What a fleet of Warehouses on one repository costs after a push:
+//! `cargo bench -p e2e --bench warehouses`. The controllers run in a process of
+//! their own. Prints figures; asserts nothing about time.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use api::{Freight, Warehouse};
+use e2e::controller_process::ControllerProcess;
+use e2e::{Pipeline, await_that};
+use futures::{StreamExt, stream};
+use kube::api::PostParams;
+use sandbox::git_host::GitService;
+use serde_json::json;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_controller-under-test");
+const REPOSITORY: &str = "fleet/deploy.git";
+const WAREHOUSES: usize = 1000;
+/// Requests to the API under way at a time.
+const AHEAD: usize = 32;
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let pipeline = Pipeline::without_controllers().await;
+    let git = &pipeline.world.git;
+    git.create_repository(REPOSITORY, &[("README.md", "")]).await.expect("a repository");
+    for n in 0..50 {
+        let text = n.to_string();
+        git.commit_file(REPOSITORY, "main", "app/values.yaml", &text, &text)
+            .await
+            .expect("a commit");
+    }
+    let process = ControllerProcess::start(BINARY, &pipeline, None);
+    let project = r#"{"apiVersion": "kargo.akuity.io/v1alpha1", "kind": "Project", "metadata": {"name": "fleet"}}"#;
+    pipeline.apply(project).await;
+    pipeline.namespace("fleet").await;
+
+    let began = Instant::now();
+    let warehouses = pipeline.of::<Warehouse>("fleet");
+    each(|n| {
+        let warehouse: Warehouse = serde_json::from_value(json!({
+            "metadata": {"namespace": "fleet", "name": format!("w{n}")},
+            "spec": {"interval": "1h", "subscriptions": [{"git": {
+                "repoURL": "https://git.example.com/fleet/deploy.git",
+                "branch": "main",
+                "includePaths": ["app"],
+                "discoveryLimit": 20,
+            }}]},
+        }))
+        .expect("a Warehouse");
+        let warehouses = warehouses.clone();
+        async move {
+            warehouses.create(&PostParams::default(), &warehouse).await.expect("it is made");
+        }
+    })
+    .await;
+    freight(&pipeline, WAREHOUSES).await;
+    println!(
+        "{WAREHOUSES} Warehouses on one repository, made: Freight of all after {:.2} s; {} fetches, {} listings",
+        began.elapsed().as_secs_f64(),
+        fetches(&pipeline, false),
+        fetches(&pipeline, true)
+    );
+
+    let (before, cpu) = (resident(process.id()), cpu_seconds(process.id()));
+    for round in 1..=3 {
+        git.traffic().clear();
+        let text = format!("push {round}");
+        git.commit_file(REPOSITORY, "main", "app/values.yaml", &text, &text)
+            .await
+            .expect("a commit");
+        let began = Instant::now();
+        each(|n| {
+            let pipeline = &pipeline;
+            async move { pipeline.refresh("fleet", &format!("w{n}"), &round.to_string()).await }
+        })
+        .await;
+        let asked = began.elapsed();
+        freight(&pipeline, WAREHOUSES * (round + 1)).await;
+        println!(
+            "push {round}: all asked after {:.2} s, Freight of all after {:.2} s; {} fetches, {} listings; memory {:.1} MiB (before: {before:.1})",
+            asked.as_secs_f64(),
+            began.elapsed().as_secs_f64(),
+            fetches(&pipeline, false),
+            fetches(&pipeline, true),
+            resident(process.id()),
+        );
+    }
+    println!("CPU of the controllers a push: {:.2} s", (cpu_seconds(process.id()) - cpu) / 3.0);
+}
+
+/// Does something for every Warehouse.
+async fn each<F: Future<Output = ()>>(what: impl FnMut(usize) -> F) {
+    stream::iter((0..WAREHOUSES).map(what)).buffer_unordered(AHEAD).collect::<Vec<()>>().await;
+}
+
+/// Waits until there is so much Freight.
+async fn freight(pipeline: &Pipeline, wanted: usize) {
+    let api = pipeline.of::<Freight>("fleet");
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
+    let deadline = Instant::now() + await_that::PATIENCE * 5;
+    loop {
+        pause.tick().await;
+        let there = api.list_metadata(&Default::default()).await.expect("a list").items.len();
+        if there >= wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "only {there} of {wanted} pieces of Freight");
+    }
+}
+
+/// Fetches, or listings of references, since the log was cleared.
+fn fetches(pipeline: &Pipeline, listings: bool) -> usize {
+    let traffic = pipeline.world.git.traffic();
+    traffic.count(|r| r.service == GitService::Fetch && r.lists_refs == listings)
+}
+
+/// Resident memory of a process in MiB.
+fn resident(id: u32) -> f64 {
+    let status = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status"))
+        .unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}
+
+/// CPU time that a process took so far, in seconds.
+fn cpu_seconds(id: u32) -> f64 {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("stat"))
+        .unwrap_or_default();
+    let after = stat.rsplit_once(')').map(|(_, tail)| tail).unwrap_or_default();
+    let fields: Vec<f64> =
+        after.split_whitespace().map(|f| f.parse().unwrap_or_default()).collect();
+    // utime and stime, in ticks of a hundredth of a second.
+    fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / 100.0)
+}
