@@ -273,7 +273,11 @@ mod tests {
             let store = KubeCredentials::new(api(calls.clone(), serving), shared("shared"));
             let found =
                 store.get(project, CredentialKind::Git, "https://g.com/a/b.git").await.unwrap();
-            assert_eq!(found.as_ref().and_then(|c| Some(c.source.secret()?.namespace.as_str())), expected, "{case}");
+            assert_eq!(
+                found.as_ref().and_then(|c| Some(c.source.secret()?.namespace.as_str())),
+                expected,
+                "{case}"
+            );
         }
     }
 

@@ -38,8 +38,8 @@ mod transport;
 
 pub use cluster::KubeCredentials;
 pub use credential::{
-    CRED_TYPE_LABEL, Credential, CredentialKind, Login, Matched, Provider, Scope, SecretRef, Source,
-    SshKey, StoredSecret,
+    CRED_TYPE_LABEL, Credential, CredentialKind, Login, Matched, Provider, Scope, SecretRef,
+    Source, SshKey, StoredSecret,
 };
 pub use error::{CredentialError, ErrorClass, Unusable};
 pub use explain::{Considered, Explanation, Outcome};

@@ -305,7 +305,9 @@ mod tests {
         let mut bad = pattern("a", "git", "https://(github");
         let said = judge(&asked, &bad).to_string();
         assert!(
-            said.starts_with("its repoURL https://(github is no regular expression (unclosed group"),
+            said.starts_with(
+                "its repoURL https://(github is no regular expression (unclosed group"
+            ),
             "{said}"
         );
         assert!(!said.contains('\n'), "{said}");

@@ -136,9 +136,7 @@ impl FixedCredentials {
     }
 
     fn named(&self, namespace: &str, name: &str) -> Option<&StoredSecret> {
-        self.secrets
-            .iter()
-            .find(|s| s.reference.namespace == namespace && s.reference.name == name)
+        self.secrets.iter().find(|s| s.reference.namespace == namespace && s.reference.name == name)
     }
 }
 

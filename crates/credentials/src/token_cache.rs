@@ -136,7 +136,8 @@ impl TokenCache {
     fn keep(&self, key: &str, minted: &Minted, default_ttl: SignedDuration) {
         let now = (self.now)();
         let kept_for = ttl(minted.expires, now, default_ttl);
-        let (Ok(wait), Ok(until)) = (Duration::try_from(kept_for), now.checked_add(kept_for)) else {
+        let (Ok(wait), Ok(until)) = (Duration::try_from(kept_for), now.checked_add(kept_for))
+        else {
             return;
         };
         let Some(deadline) = Instant::now().checked_add(wait) else { return };

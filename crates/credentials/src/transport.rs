@@ -49,7 +49,8 @@ impl TokenRequest {
 
     /// A `POST` of a body.
     pub fn post(url: impl Into<String>, content_type: &str, body: Secret) -> Self {
-        Self { method: "POST", body, ..Self::get(url) }.header("content-type", content_type.to_owned())
+        Self { method: "POST", body, ..Self::get(url) }
+            .header("content-type", content_type.to_owned())
     }
 
     /// A `POST` of a form.
@@ -156,7 +157,8 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     async fn send(&self, request: TokenRequest) -> Result<TokenAnswer, String> {
         let client = if request.direct { &self.direct } else { &self.proxied };
-        let method = if request.method == "POST" { reqwest::Method::POST } else { reqwest::Method::GET };
+        let method =
+            if request.method == "POST" { reqwest::Method::POST } else { reqwest::Method::GET };
         let mut builder = client.request(method, &request.url).timeout(request.limit);
         for (name, value) in &request.headers {
             let mut value = reqwest::header::HeaderValue::from_str(value.expose())
@@ -173,7 +175,9 @@ impl Transport for HttpTransport {
             headers: response
                 .headers()
                 .iter()
-                .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+                .filter_map(|(name, value)| {
+                    Some((name.to_string(), value.to_str().ok()?.to_owned()))
+                })
                 .collect(),
             body: Vec::new(),
         };

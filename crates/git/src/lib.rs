@@ -64,6 +64,7 @@ mod eviction;
 mod fetch;
 mod history;
 mod integrate;
+mod known_hosts;
 mod mirror;
 mod push;
 mod remote;

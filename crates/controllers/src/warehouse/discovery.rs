@@ -103,6 +103,10 @@ async fn images(
             ),
             class: match e.class() {
                 credentials::ErrorClass::Auth => ErrorClass::Auth,
+                credentials::ErrorClass::Config => ErrorClass::Config,
+                credentials::ErrorClass::RateLimited { retry_after } => {
+                    ErrorClass::RateLimited { retry_after }
+                }
                 credentials::ErrorClass::Transient => ErrorClass::Transient,
             },
         })?;

@@ -60,11 +60,9 @@ impl WorkloadIdentity {
     pub(super) fn from_environment(
         read: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, String> {
-        let (Some(tenant), Some(client), Some(file)) = (
-            read("AZURE_TENANT_ID"),
-            read("AZURE_CLIENT_ID"),
-            read("AZURE_FEDERATED_TOKEN_FILE"),
-        ) else {
+        let (Some(tenant), Some(client), Some(file)) =
+            (read("AZURE_TENANT_ID"), read("AZURE_CLIENT_ID"), read("AZURE_FEDERATED_TOKEN_FILE"))
+        else {
             return Ok(None);
         };
         if !tenant.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)) {
@@ -80,9 +78,10 @@ impl WorkloadIdentity {
 
     pub(super) async fn mint(&self, registry: &Registry, http: &dyn Transport) -> Loaded {
         let attempt = async {
-            let directory = self.directory_token(http).await.map_err(|e| {
-                e.after("failed to get Azure AD access token for ACR")
-            })?;
+            let directory = self
+                .directory_token(http)
+                .await
+                .map_err(|e| e.after("failed to get Azure AD access token for ACR"))?;
             exchange(registry, &directory, http).await
         };
         attempt.await.map_err(|e: Unusable| e.after(FAILED))
@@ -122,11 +121,7 @@ async fn exchange(registry: &Registry, directory: &Secret, http: &dyn Transport)
     let host = format!("{}.azurecr.io", registry.0);
     let request = TokenRequest::form(
         format!("https://{host}/oauth2/exchange"),
-        &[
-            ("grant_type", "access_token"),
-            ("service", &host),
-            ("access_token", directory.expose()),
-        ],
+        &[("grant_type", "access_token"), ("service", &host), ("access_token", directory.expose())],
     );
     let answer = send(http, request, &host)
         .await
@@ -136,9 +131,7 @@ async fn exchange(registry: &Registry, directory: &Secret, http: &dyn Transport)
             .after("failed to exchange Azure AD token for ACR refresh token")
     })?;
     match body.refresh_token {
-        None => {
-            Err(Unusable::new(ErrorClass::Transient, "received empty ACR refresh token"))
-        }
+        None => Err(Unusable::new(ErrorClass::Transient, "received empty ACR refresh token")),
         Some(token) if token.is_empty() => Ok(None),
         Some(token) => {
             let password = Secret::new(token);

@@ -48,8 +48,7 @@ impl Registry {
         });
         let found = HOST.as_ref()?.captures(url)?;
         let region = found.get(2)?.as_str();
-        is_region(region)
-            .then(|| Self { account: found[1].to_owned(), region: region.to_owned() })
+        is_region(region).then(|| Self { account: found[1].to_owned(), region: region.to_owned() })
     }
 }
 
@@ -255,11 +254,10 @@ async fn authorization(
         Some(url) => url.to_owned(),
         None => format!("https://api.ecr.{region}.amazonaws.com/"),
     };
-    let request = TokenRequest::post(url, "application/x-amz-json-1.1", Secret::new("{}"))
-        .header(
-            "x-amz-target",
-            "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken".to_owned(),
-        );
+    let request = TokenRequest::post(url, "application/x-amz-json-1.1", Secret::new("{}")).header(
+        "x-amz-target",
+        "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken".to_owned(),
+    );
     let request = Signing { service: "ecr", region, now }
         .sign(keys, request)
         .ok_or_else(|| silence("ECR", "its address has no host"))?;

@@ -209,8 +209,7 @@ impl Installation {
     /// The App's own token: good for ten minutes, its start a minute ago since
     /// clocks differ.
     fn app_token(&self, now: Timestamp) -> Result<Secret, Unusable> {
-        let wrong =
-            |wrong: &str| Unusable::config(format!("its githubAppPrivateKey {wrong}"));
+        let wrong = |wrong: &str| Unusable::config(format!("its githubAppPrivateKey {wrong}"));
         let key = jwt::rsa_key(self.key.expose().as_bytes()).map_err(wrong)?;
         let issued = now.as_second() - 60;
         let claims = json!({"exp": issued + 600, "iat": issued, "iss": self.app});
@@ -322,14 +321,10 @@ fn refusal(url: &str, answer: &TokenAnswer, now: Timestamp, bearer: &Secret) -> 
             ErrorClass::Auth,
             "check that githubAppClientID and githubAppPrivateKey are of one App, and the clock",
         ),
-        (_, 403 | 404) => (
-            ErrorClass::Auth,
-            "check githubAppInstallationID, and that the App is still installed",
-        ),
-        (_, 422) => (
-            ErrorClass::Auth,
-            "check that the App is installed for this repository",
-        ),
+        (_, 403 | 404) => {
+            (ErrorClass::Auth, "check githubAppInstallationID, and that the App is still installed")
+        }
+        (_, 422) => (ErrorClass::Auth, "check that the App is installed for this repository"),
         (_, 500..) => (ErrorClass::Transient, "it is asked again later"),
         _ => (ErrorClass::Transient, "check the repository's address"),
     };

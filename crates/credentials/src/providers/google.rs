@@ -55,8 +55,7 @@ pub(super) fn is_registry(url: &str) -> bool {
 }
 
 fn minted(token: String, expires: Option<Timestamp>) -> Minted {
-    let login =
-        Login::Basic { username: USERNAME.to_owned(), password: Secret::new(token) };
+    let login = Login::Basic { username: USERNAME.to_owned(), password: Secret::new(token) };
     Minted { login, expires }
 }
 
@@ -111,8 +110,9 @@ impl ServiceAccountKey {
                 "error parsing service account key: {KEY} is not of type service_account with client_email and private_key"
             )));
         }
-        jwt::rsa_key(key.expose().as_bytes())
-            .map_err(|e| wrong(format!("error parsing service account key: its private_key {e}")))?;
+        jwt::rsa_key(key.expose().as_bytes()).map_err(|e| {
+            wrong(format!("error parsing service account key: its private_key {e}"))
+        })?;
         let token_uri = match file.token_uri.as_str() {
             "" => "https://oauth2.googleapis.com/token".to_owned(),
             uri if uri.starts_with("https://") => uri.to_owned(),
@@ -214,11 +214,8 @@ async fn ask<T: serde::de::DeserializeOwned>(
 fn refusal(service: &str, answer: &TokenAnswer) -> String {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let texts = [&body["error"], &body["error_description"], &body["error"]["message"]];
-    let said: Vec<String> = texts
-        .iter()
-        .filter_map(|text| text.as_str())
-        .map(|text| bounded(text, 200))
-        .collect();
+    let said: Vec<String> =
+        texts.iter().filter_map(|text| text.as_str()).map(|text| bounded(text, 200)).collect();
     format!("{service} answered {}: {}", answer.status, said.join(": "))
 }
 
@@ -239,10 +236,7 @@ impl ClusterIdentity {
     /// the usual one.
     pub(super) fn new(host: Option<&str>) -> Self {
         Self {
-            metadata: format!(
-                "http://{}/computeMetadata/v1",
-                host.unwrap_or("169.254.169.254")
-            ),
+            metadata: format!("http://{}/computeMetadata/v1", host.unwrap_or("169.254.169.254")),
             required: host.is_some(),
             project: OnceCell::new(),
             absent: Mutex::default(),
@@ -337,8 +331,7 @@ impl ClusterIdentity {
             return Ok(Some(own));
         }
         let Login::Basic { password, .. } = &own.login else { return Ok(Some(own)) };
-        let account =
-            format!("kargo-project-{project}@{google_project}.iam.gserviceaccount.com");
+        let account = format!("kargo-project-{project}@{google_project}.iam.gserviceaccount.com");
         let request = TokenRequest::post(
             format!(
                 "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{account}:generateAccessToken"

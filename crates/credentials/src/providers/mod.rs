@@ -107,11 +107,10 @@ fn supports(
         Provider::GarServiceAccountKey => {
             has(&[google::KEY]) && is_registry && google::is_registry(url)
         }
-        Provider::GarWorkloadIdentity => {
-            ambient.google && is_registry && google::is_registry(url)
-        }
+        Provider::GarWorkloadIdentity => ambient.google && is_registry && google::is_registry(url),
         Provider::GithubApp => {
-            asked.kind == CredentialKind::Git && secret.is_some_and(|s| github_app::supports(url, s))
+            asked.kind == CredentialKind::Git
+                && secret.is_some_and(|s| github_app::supports(url, s))
         }
     }
 }
@@ -205,9 +204,15 @@ pub fn notes(provider: Provider, secret: &StoredSecret) -> Vec<String> {
     let ends_in_break = |key| secret.text(key).ends_with(['\n', '\r']);
     if provider == Provider::Basic {
         for key in ["username", "password"] {
-            note(ends_in_break(key), &format!("its {key} ends with a line break, which is sent too"));
+            note(
+                ends_in_break(key),
+                &format!("its {key} ends with a line break, which is sent too"),
+            );
         }
-        note(secret.has("sshPrivateKey"), "its sshPrivateKey is not used: username and password go first");
+        note(
+            secret.has("sshPrivateKey"),
+            "its sshPrivateKey is not used: username and password go first",
+        );
     }
     if provider != Provider::GithubApp {
         note(github_app::mentioned(secret), "its GitHub App is not used: other keys go first");

@@ -21,8 +21,7 @@ pub(super) fn plan(kind: CredentialKind, secret: &StoredSecret) -> Result<Plan, 
             "an SSH key serves Git repositories only; label the Secret git".to_owned(),
         ));
     }
-    check(written)
-        .map_err(|wrong| Unusable::config(format!("its sshPrivateKey {wrong}")))?;
+    check(written).map_err(|wrong| Unusable::config(format!("its sshPrivateKey {wrong}")))?;
     // Libraries insist on the last line break and on plain ones.
     let mut text = written.trim().replace("\r\n", "\n");
     text.push('\n');
@@ -41,7 +40,9 @@ fn check(text: &str) -> Result<(), &'static str> {
         return Err("is a public key; give the private one, the file without .pub");
     }
     if first.starts_with("PuTTY-User-Key-File") {
-        return Err("is in PuTTY's format; export it as an OpenSSH key (puttygen -O private-openssh)");
+        return Err(
+            "is in PuTTY's format; export it as an OpenSSH key (puttygen -O private-openssh)",
+        );
     }
     if !(first.starts_with("-----BEGIN ") && first.ends_with("PRIVATE KEY-----")) {
         return Err(
@@ -69,7 +70,8 @@ fn is_encrypted(text: &str) -> bool {
         return false;
     }
     // "openssh-key-v1\0", then the cipher's name with its length before it.
-    let body: String = text.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+    let body: String =
+        text.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
     let Some(bytes) = super::decode_base64(&body) else { return false };
     let Some(rest) = bytes.strip_prefix(b"openssh-key-v1\0") else { return false };
     let Some((length, rest)) = rest.split_first_chunk::<4>() else { return false };
@@ -109,7 +111,9 @@ mod tests {
             assert!(said.starts_with(start), "{said}");
             assert!(!said.contains("canary"));
         }
-        let plain = format!("{open}\r\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ==\r\n-----END OPENSSH PRIVATE KEY-----\r\n");
+        let plain = format!(
+            "{open}\r\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ==\r\n-----END OPENSSH PRIVATE KEY-----\r\n"
+        );
         assert_eq!(check(&plain), Ok(()));
     }
 }

@@ -73,7 +73,9 @@ impl Settings {
         if let Some(region) = &region
             && !is_region(region)
         {
-            return Err(format!("AWS_REGION: {region:?} is no region; write one such as eu-west-1"));
+            return Err(format!(
+                "AWS_REGION: {region:?} is no region; write one such as eu-west-1"
+            ));
         }
         let sts = read("AWS_ENDPOINT_URL_STS")
             .map(|url| local_or_https("AWS_ENDPOINT_URL_STS", url))

@@ -92,10 +92,8 @@ mod tests {
                     "content-type",
                     "application/x-www-form-urlencoded; charset=utf-8".to_owned(),
                 );
-        let vanilla = TokenRequest {
-            method: "POST",
-            ..TokenRequest::get("https://example.amazonaws.com/")
-        };
+        let vanilla =
+            TokenRequest { method: "POST", ..TokenRequest::get("https://example.amazonaws.com/") };
         let cases = [
             (
                 "iam",

@@ -28,11 +28,7 @@ pub(in crate::providers) struct Sts<'a> {
 }
 
 impl Sts<'_> {
-    async fn ask(
-        &self,
-        keys: Option<&Keys>,
-        fields: &[(&str, &str)],
-    ) -> Result<Document, Refused> {
+    async fn ask(&self, keys: Option<&Keys>, fields: &[(&str, &str)]) -> Result<Document, Refused> {
         let mut request = TokenRequest::form(self.url, fields);
         if let Some(keys) = keys {
             let signing = Signing { service: "sts", region: self.region, now: self.now };
@@ -92,10 +88,7 @@ impl Sts<'_> {
 }
 
 fn odd(missing: &str) -> Refused {
-    Refused::Failed(Unusable::new(
-        ErrorClass::Transient,
-        format!("STS answered without {missing}"),
-    ))
+    Refused::Failed(Unusable::new(ErrorClass::Transient, format!("STS answered without {missing}")))
 }
 
 /// An answer in XML: the text of its elements by name, the first of each.
