@@ -96,7 +96,7 @@ impl fmt::Display for Considered {
             (Verdict::Covers(_), false, Scope::Shared) => {
                 write!(f, "{secret}: {verdict} too, but one that was asked before serves it")
             }
-            (_, true, _) => write!(f, "{secret}: {verdict}: used"),
+            (_, true, _) => write!(f, "{secret}: {verdict}: chosen"),
             _ => write!(f, "{secret}: {verdict}"),
         }
     }

@@ -28,6 +28,8 @@ mod cluster;
 mod credential;
 mod error;
 mod explain;
+#[cfg(test)]
+mod fake;
 mod lookup;
 pub mod providers;
 mod secret;

@@ -191,3 +191,7 @@ impl Found {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lookup_tests.rs"]
+mod tests;

@@ -205,3 +205,93 @@ fn is_empty(login: &Login) -> bool {
         Login::SshKey(key) => key.private_key.is_empty(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{clock, start};
+    use crate::secret::Secret;
+
+    const TERMS: Terms =
+        Terms { limit: Duration::from_secs(30), default_ttl: SignedDuration::from_mins(40) };
+
+    fn minted(expires: Option<Timestamp>) -> Minted {
+        let login = Login::Basic { username: "u".into(), password: Secret::new("token") };
+        Minted { login, expires }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_kept_until_shortly_before_it_expires() {
+        let min = |minutes: i64| Some(start() + SignedDuration::from_mins(minutes));
+        // Case, when it expires, how many minutes it is kept.
+        let cases = [
+            ("credentials/K50", min(4), None),
+            ("credentials/K51", min(5), None),
+            ("credentials/K51", min(-1), None),
+            ("credentials/K52", min(60), Some(55)),
+            ("credentials/K53", None, Some(40)),
+        ];
+        for (case, expires, kept) in cases {
+            let kept_for = ttl(expires, start(), TERMS.default_ttl);
+            assert_eq!(kept_for.is_positive().then(|| kept_for.as_mins()), kept, "{case}");
+            // The same through the cache: a second load would bring nothing.
+            let cache = TokenCache::new(clock());
+            let shift = (cache.now)().duration_since(start());
+            let expires = expires.map(|at| at.checked_add(shift).unwrap());
+            let first = cache.get("k", TERMS, async move { Ok(Some(minted(expires))) }).await;
+            assert!(first.unwrap().is_some(), "{case}: the token is returned");
+            let again = async || cache.get("k", TERMS, async { Ok(None) }).await.unwrap().is_some();
+            assert_eq!(again().await, kept.is_some(), "{case}");
+            if let Some(minutes) = kept {
+                tokio::time::advance(Duration::from_secs(minutes.unsigned_abs() * 60 - 1)).await;
+                assert!(again().await, "{case}: still there");
+                tokio::time::advance(Duration::from_secs(1)).await;
+                assert!(!again().await, "{case}: gone");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_and_nothing_are_not_kept() {
+        let cache = TokenCache::new(clock());
+        let wrong = || Unusable::config("wrong");
+        let load = async move { Err(wrong()) };
+        assert_eq!(cache.get("k", TERMS, load).await, Err(wrong()));
+        assert_eq!(cache.get("k", TERMS, async { Ok(None) }).await, Ok(None));
+        assert!(cache.get("k", TERMS, async { Ok(Some(minted(None))) }).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_load_that_panics_is_an_error_and_the_next_one_begins_anew() {
+        let cache = TokenCache::new(clock());
+        let load = async { if true { panic!("a defect") } else { Ok(None) } };
+        let error = cache.get("k", TERMS, load).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Transient);
+        assert!(cache.get("k", TERMS, async { Ok(Some(minted(None))) }).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn different_keys_load_side_by_side() {
+        let cache = TokenCache::new(clock());
+        let barrier = Arc::new(tokio::sync::Barrier::new(2));
+        let load = |barrier: Arc<tokio::sync::Barrier>| async move {
+            // Ends only when both are at work.
+            barrier.wait().await;
+            Ok(Some(minted(None)))
+        };
+        let (x, y) = tokio::join!(
+            cache.get("x", TERMS, load(Arc::clone(&barrier))),
+            cache.get("y", TERMS, load(barrier)),
+        );
+        assert!(x.unwrap().is_some() && y.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_shelf_is_bounded() {
+        let cache = TokenCache::new(clock());
+        for n in 0..MAX_TOKENS + 10 {
+            cache.keep(&n.to_string(), &minted(None), TERMS.default_ttl);
+        }
+        assert_eq!(cache.shelf().held.len(), MAX_TOKENS);
+    }
+}

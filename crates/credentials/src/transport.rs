@@ -140,6 +140,8 @@ impl HttpTransport {
     /// # Errors
     /// Where TLS cannot be set up.
     pub fn new() -> Result<Self, String> {
+        // One TLS library for the process; a second call changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = || {
             reqwest::Client::builder()
                 .connect_timeout(CONNECT_LIMIT)
@@ -160,7 +162,8 @@ impl Transport for HttpTransport {
         let method =
             if request.method == "POST" { reqwest::Method::POST } else { reqwest::Method::GET };
         let mut builder = client.request(method, &request.url).timeout(request.limit);
-        for (name, value) in &request.headers {
+        // `host` is there to be signed; HTTP sends it by itself.
+        for (name, value) in request.headers.iter().filter(|(name, _)| *name != "host") {
             let mut value = reqwest::header::HeaderValue::from_str(value.expose())
                 .map_err(|_| format!("the value for header {name} cannot be sent"))?;
             value.set_sensitive(true);
@@ -201,4 +204,66 @@ fn reason(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode, header};
+    use axum::routing::{get, post};
+
+    use super::*;
+
+    async fn server() -> String {
+        let router = Router::new()
+            .route(
+                "/echo",
+                post(|headers: HeaderMap, body: String| async move {
+                    let word = headers.get("authorization").unwrap().to_str().unwrap().to_owned();
+                    ([("x-said", word)], (StatusCode::CREATED, body))
+                }),
+            )
+            .route("/moved", get(|| async { (StatusCode::FOUND, [(header::LOCATION, "/echo")]) }))
+            .route("/endless", get(|| async { "x".repeat(MAX_ANSWER + 1) }))
+            .route("/silent", get(|| async { std::future::pending::<String>().await }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
+    #[tokio::test]
+    async fn requests_are_sent_as_they_are_and_answers_are_bounded() {
+        let url = server().await;
+        let http = HttpTransport::new().unwrap();
+        let request = TokenRequest::form(format!("{url}/echo"), &[("a b", "c&d")])
+            .header("authorization", "word".to_owned())
+            .header("host", "is.signed.only".to_owned())
+            .direct();
+        let answer = http.send(request.clone()).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (201, &b"a+b=c%26d"[..]));
+        assert_eq!(answer.header("x-said"), Some("word"));
+        let shown = format!("{request:?} {answer:?}");
+        assert_eq!(shown, format!("POST {url}/echo HTTP 201 (9 bytes)"));
+
+        let asked = async |path: &str| {
+            let request = TokenRequest::get(format!("{url}{path}")).direct();
+            http.send(TokenRequest {
+                limit: if path == "/silent" {
+                    Duration::from_millis(200)
+                } else {
+                    TokenRequest::LIMIT
+                },
+                ..request
+            })
+            .await
+        };
+        assert_eq!(asked("/moved").await.unwrap().status, 302, "no redirect is followed");
+        assert!(asked("/endless").await.unwrap_err().starts_with("the answer is longer than"));
+        assert_eq!(asked("/silent").await.unwrap_err(), "no answer in time");
+        let line =
+            TokenRequest::get(format!("{url}/moved")).header("authorization", "a\nb".to_owned());
+        let said = http.send(line).await.unwrap_err();
+        assert_eq!(said, "the value for header authorization cannot be sent");
+    }
 }

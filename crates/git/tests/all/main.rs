@@ -4,6 +4,7 @@ mod auth;
 mod cache;
 mod clone;
 mod push;
+mod ssh;
 
 use std::path::PathBuf;
 use std::sync::Arc;
