@@ -270,9 +270,12 @@ impl Remote {
                 detail: " (HTTP 404)".to_owned(),
                 used: self.used(),
             },
-            (_, ErrorCode::Certificate, _) => GitError::Config(format!(
-                "the certificate of {host} is not trusted: {said}; add its authority to the trusted certificates, or set insecureSkipTLSVerify"
-            )),
+            // libgit2 has the code only where a callback refuses.
+            (_, ErrorCode::Certificate, _) | (_, _, C::Ssl) if is_of_a_certificate(error) => {
+                GitError::Config(format!(
+                    "the certificate of {host} is not trusted: {said}; add its authority to the trusted certificates, or set insecureSkipTLSVerify"
+                ))
+            }
             // The disk speaks in this class, too.
             (_, _, C::Os) if !is_of_the_network(&said) => {
                 GitError::Internal { doing: doing.to_owned(), message: said }
@@ -285,6 +288,11 @@ impl Remote {
             _ => GitError::Internal { doing: doing.to_owned(), message: said },
         }
     }
+}
+
+/// Whether an error is about a server's certificate.
+fn is_of_a_certificate(error: &git2::Error) -> bool {
+    error.code() == ErrorCode::Certificate || error.message().contains("certificate")
 }
 
 /// Whether an error of the operating system comes from a connection.
