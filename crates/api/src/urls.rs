@@ -71,15 +71,22 @@ fn image(text: &str) -> Option<String> {
         (1..=128).contains(&t.len())
             && t.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
     };
-    let base = match text.rsplit_once(':') {
-        Some((base, tag)) if !tag.contains('/') && tag_fits(tag) && !base.contains('@') => base,
-        Some((_, tag)) if !tag.contains('/') && !text.contains('@') => return None,
-        _ => text,
+    let (base, digest) = match text.split_once('@') {
+        Some((base, digest)) => (base, Some(digest)),
+        None => (text, None),
     };
-    let base = match base.split_once("@sha256:") {
-        Some((name, hex)) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => name,
-        Some(_) => return None,
-        None => base,
+    let is_digest = |digest: &str| {
+        digest
+            .strip_prefix("sha256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    if digest.is_some_and(|digest| !is_digest(digest)) {
+        return None;
+    }
+    // A `:` after the last `/` begins a tag, any other a port.
+    let base = match base.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => tag_fits(tag).then_some(name)?,
+        _ => base,
     };
     let (registry, repository) = match base.split_once('/') {
         Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => (host, path),

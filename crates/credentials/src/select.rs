@@ -1,11 +1,18 @@
-//! Which Secret serves a URL (`credentials` 3), as functions over values.
+//! Which Secret covers a URL (`credentials` 3), as functions over values.
+
+use std::fmt;
 
 use regex::RegexBuilder;
 
-use crate::credential::{CRED_TYPE_LABEL, Credential, CredentialKind, Login, StoredSecret};
+use crate::credential::{
+    CRED_TYPE_LABEL, CredentialKind, Matched, SecretRef, StoredSecret, bounded, shown,
+};
 
 /// The largest compiled `repoURL` pattern, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// The longest reason why a pattern is none, in characters.
+const MAX_REASON: usize = 160;
 
 /// Whether no credential may be used for this URL: it is plain HTTP and that
 /// is not allowed (`credentials` 3, rule 1). The scheme's case does not matter,
@@ -23,73 +30,138 @@ pub fn normalize(kind: CredentialKind, repo_url: &str) -> String {
     }
 }
 
-/// The Secret of one namespace that serves the URL: the first by name whose
-/// `repoURL` matches, exact and pattern alike (`credentials` 3, "Search in one
-/// namespace"). A pattern that does not compile is passed over with a warning.
-pub fn find<'a>(
-    kind: CredentialKind,
-    repo_url: &str,
-    secrets: &'a [StoredSecret],
-) -> Option<&'a StoredSecret> {
-    let normalized = normalize(kind, repo_url);
+/// A repository that a credential is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What it is.
+    pub kind: CredentialKind,
+    /// Its URL as written.
+    pub repo_url: String,
+    /// Its URL in the one form of its kind.
+    pub normalized: String,
+}
+
+impl Asked {
+    /// The repository of this kind at this URL.
+    pub fn new(kind: CredentialKind, repo_url: &str) -> Self {
+        Self { kind, repo_url: repo_url.to_owned(), normalized: normalize(kind, repo_url) }
+    }
+
+    /// The URL as it may be shown: without userinfo.
+    pub fn shown(&self) -> String {
+        shown(&self.repo_url)
+    }
+}
+
+/// What a Secret's `repoURL` says about a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It covers it.
+    Covers(Matched),
+    /// It is another's. Both in normal form.
+    OtherUrl {
+        /// The Secret's.
+        secret: String,
+        /// The one asked for.
+        asked: String,
+    },
+    /// It is a pattern that matches neither form of the URL.
+    OtherPattern(String),
+    /// It should be a pattern and is none.
+    BadPattern {
+        /// As written.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is none.
+    NoRepoUrl,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Covers(matched) => matched.fmt(f),
+            Self::OtherUrl { secret, asked } => {
+                write!(f, "its repoURL is {secret}, not {asked}")
+            }
+            Self::OtherPattern(pattern) => write!(f, "its pattern {pattern} does not match"),
+            Self::BadPattern { pattern, reason } => write!(
+                f,
+                "its repoURL {pattern} is no regular expression ({reason}); mend it, or remove repoURLIsRegex"
+            ),
+            Self::NoRepoUrl => f.write_str("it has no repoURL; add one"),
+        }
+    }
+}
+
+/// What the Secret's `repoURL` says about the repository. Patterns are not
+/// anchored and are tried on the URL as written and on its normal form.
+pub fn judge(asked: &Asked, secret: &StoredSecret) -> Verdict {
+    if !secret.has("repoURL") {
+        return Verdict::NoRepoUrl;
+    }
+    let written = secret.text("repoURL");
+    if secret.text("repoURLIsRegex") != "true" {
+        let normalized = normalize(asked.kind, written);
+        return if normalized == asked.normalized {
+            Verdict::Covers(Matched::Exact(shown(written)))
+        } else {
+            Verdict::OtherUrl { secret: shown(&normalized), asked: shown(&asked.normalized) }
+        };
+    }
+    match RegexBuilder::new(written).size_limit(MAX_PATTERN_BYTES).build() {
+        Ok(pattern) if pattern.is_match(&asked.repo_url) || pattern.is_match(&asked.normalized) => {
+            Verdict::Covers(Matched::Pattern(shown(written)))
+        }
+        Ok(_) => Verdict::OtherPattern(shown(written)),
+        Err(error) => {
+            // The last line of several names the fault; the others draw it.
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            let reason = last.trim().trim_start_matches("error: ");
+            Verdict::BadPattern { pattern: shown(written), reason: bounded(reason, MAX_REASON) }
+        }
+    }
+}
+
+/// The Secrets that may serve repositories of this kind, in the order in which
+/// they are asked: by name, bytewise.
+pub fn candidates(kind: CredentialKind, secrets: &[StoredSecret]) -> Vec<&StoredSecret> {
     let mut candidates: Vec<&StoredSecret> = secrets
         .iter()
         .filter(|s| s.labels.get(CRED_TYPE_LABEL).is_some_and(|v| v == kind.as_str()))
-        .filter(|s| s.has("repoURL"))
         .collect();
     candidates.sort_by(|a, b| a.reference.name.cmp(&b.reference.name));
-    candidates.into_iter().find(|secret| {
-        let wanted = secret.text("repoURL");
-        if secret.text("repoURLIsRegex") != "true" {
-            return normalize(kind, wanted) == normalized;
-        }
-        match RegexBuilder::new(wanted).size_limit(MAX_PATTERN_BYTES).build() {
-            Ok(pattern) => pattern.is_match(repo_url) || pattern.is_match(&normalized),
-            Err(_) => {
-                tracing::warn!(
-                    secret = %secret.reference,
-                    "repoURL is marked as a regular expression but is none; mend it or drop repoURLIsRegex"
-                );
-                false
-            }
-        }
-    })
+    candidates
 }
 
-/// What a matching Secret yields: user name and password before an SSH key
-/// (`credentials` 5 and 6). `None` where it has neither, or an empty one; that
-/// answer is final.
-pub fn credential(kind: CredentialKind, secret: &StoredSecret) -> Option<Credential> {
-    let login = if secret.has("username") && secret.has("password") {
-        let password = secret.data.get("password")?.clone();
-        let username = secret.text("username").to_owned();
-        if username.is_empty() || password.is_empty() {
-            return None;
+/// The Secret of one namespace that serves the URL: the first by name whose
+/// `repoURL` covers it, exact and pattern alike (`credentials` 3, "Search in one
+/// namespace"). A pattern that does not compile is passed over with a warning.
+pub fn find<'a>(asked: &Asked, secrets: &'a [StoredSecret]) -> Option<(&'a StoredSecret, Matched)> {
+    for secret in candidates(asked.kind, secrets) {
+        match judge(asked, secret) {
+            Verdict::Covers(matched) => return Some((secret, matched)),
+            verdict @ Verdict::BadPattern { .. } => {
+                let secret: &SecretRef = &secret.reference;
+                tracing::warn!(%secret, "passed over: {verdict}");
+            }
+            _ => {}
         }
-        Login::Basic { username, password }
-    } else if secret.has("sshPrivateKey") {
-        let key = secret.data.get("sshPrivateKey")?.clone();
-        if key.is_empty() {
-            return None;
-        }
-        Login::SshKey(key)
-    } else {
-        return None;
-    };
-    Some(Credential { kind, login, source: secret.reference.clone() })
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Secret, SecretRef};
+    use crate::Secret;
     use CredentialKind::{Git, Helm, Image};
 
     /// Case, kind, URL asked for, Secrets, the name of the one that serves.
     type Choice =
         (&'static str, CredentialKind, &'static str, Vec<StoredSecret>, Option<&'static str>);
-    /// Case, data of the Secret, what it yields.
-    type Yield = (&'static str, Vec<(&'static str, &'static str)>, Option<Login>);
 
     fn secret(name: &str, kind: &str, data: &[(&str, &str)]) -> StoredSecret {
         StoredSecret {
@@ -208,7 +280,8 @@ mod tests {
             ),
         ];
         for (case, kind, url, secrets, expected) in cases {
-            let found = find(kind, url, &secrets).map(|s| s.reference.name.as_str());
+            let found = find(&Asked::new(kind, url), &secrets);
+            let found = found.as_ref().map(|(secret, _)| secret.reference.name.as_str());
             assert_eq!(found, expected, "{case}");
         }
     }
@@ -227,22 +300,35 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_yields_a_password_before_a_key() {
-        let (u, p, k) = (("username", "u"), ("password", "pw"), ("sshPrivateKey", "PEM"));
-        let basic = || Login::Basic { username: "u".into(), password: Secret::new("pw") };
-        let cases: Vec<Yield> = vec![
-            ("basic", vec![u, p], Some(basic())),
-            ("credentials/K22", vec![u, ("password", "")], None),
-            ("credentials/K22 with a key", vec![u, ("password", ""), k], None),
-            ("credentials/K23", vec![u, k], Some(Login::SshKey(Secret::new("PEM")))),
-            ("credentials/K23 alone", vec![u], None),
-            ("credentials/K24", vec![u, p, k], Some(basic())),
-            ("empty key", vec![("sshPrivateKey", "")], None),
-            ("neither", vec![("foo", "bar")], None),
+    fn a_secret_that_is_passed_over_says_why() {
+        let asked = Asked::new(Git, "https://github.com/akuity/kargo");
+        let mut bad = pattern("a", "git", "https://(github");
+        let said = judge(&asked, &bad).to_string();
+        assert!(
+            said.starts_with(
+                "its repoURL https://(github is no regular expression (unclosed group"
+            ),
+            "{said}"
+        );
+        assert!(!said.contains('\n'), "{said}");
+        // A pattern that would need too much memory is refused, not compiled.
+        bad.data.insert("repoURL".into(), Secret::new(r"\w{100}{100}{100}"));
+        assert!(matches!(judge(&asked, &bad), Verdict::BadPattern { .. }));
+
+        let cases = [
+            (
+                exact("a", "git", "https://me:canary@GitHub.com/other/one.git"),
+                "its repoURL is https://github.com/other/one, not https://github.com/akuity/kargo",
+            ),
+            (pattern("a", "git", "^ssh://"), "its pattern ^ssh:// does not match"),
+            (secret("a", "git", &[("username", "u")]), "it has no repoURL; add one"),
+            (
+                exact("a", "git", "https://me:canary@github.com/akuity/kargo"),
+                "its repoURL https://github.com/akuity/kargo is this repository",
+            ),
         ];
-        for (case, data, expected) in cases {
-            let found = credential(Git, &secret("a", "git", &data)).map(|c| c.login);
-            assert_eq!(found, expected, "{case}");
+        for (secret, said) in cases {
+            assert_eq!(judge(&asked, &secret).to_string(), said);
         }
     }
 }

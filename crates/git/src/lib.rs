@@ -65,6 +65,7 @@ mod fetch;
 mod history;
 mod http;
 mod integrate;
+mod known_hosts;
 mod mirror;
 mod push;
 mod remote;

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::address::{self, Address, Place, UrlRewrites};
 use crate::error::{GitError, tidy};
 use crate::http::{self, Clients};
+use crate::known_hosts::{self, Known};
 
 /// A value that cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl fmt::Debug for Hidden {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Login {
     Basic { username: Hidden, password: Hidden },
-    SshKey(Hidden),
+    SshKey { key: Hidden, known_hosts: Option<Arc<str>> },
 }
 
 impl Login {
@@ -53,7 +54,7 @@ impl Login {
             }
         };
         match self {
-            Self::SshKey(key) => add(&key.0),
+            Self::SshKey { key, .. } => add(&key.0),
             Self::Basic { username, password } => {
                 add(&password.0);
                 // A token may stand where the user name belongs.
@@ -100,13 +101,24 @@ impl Auth {
         }
     }
 
-    /// An SSH private key (PEM, without passphrase). See [`Auth::basic`].
+    /// An SSH private key (PEM, without passphrase), shown to any server that
+    /// is at the address. See [`Auth::basic`] and [`Auth::with_known_hosts`].
     pub fn ssh_key(key: &str, source: &str, identity: &str) -> Self {
         Self {
-            login: Login::SshKey(Hidden::new(key)),
+            login: Login::SshKey { key: Hidden::new(key), known_hosts: None },
             source: source.to_owned(),
             identity: identity.to_owned(),
         }
+    }
+
+    /// Presented only to servers whose host key these lines of a `known_hosts`
+    /// file have. Without effect on passwords, which go over TLS.
+    #[must_use]
+    pub fn with_known_hosts(mut self, lines: &str) -> Self {
+        if let Login::SshKey { known_hosts, .. } = &mut self.login {
+            *known_hosts = Some(lines.into());
+        }
+        self
     }
 
     /// A digest of the values themselves: another one after they changed.
@@ -118,7 +130,11 @@ impl Auth {
                 digest.update([0]);
                 digest.update(password.0.as_bytes());
             }
-            Login::SshKey(key) => digest.update(key.0.as_bytes()),
+            Login::SshKey { key, known_hosts } => {
+                digest.update(key.0.as_bytes());
+                digest.update([0]);
+                digest.update(known_hosts.as_deref().unwrap_or_default().as_bytes());
+            }
         }
         hex::encode(digest.finalize())
     }
@@ -299,9 +315,12 @@ impl Remote {
                 detail: " (HTTP 404)".to_owned(),
                 used: self.used(),
             },
-            (_, ErrorCode::Certificate, _) => GitError::Config(format!(
-                "the certificate of {host} is not trusted: {said}; add its authority to the trusted certificates, or set insecureSkipTLSVerify"
-            )),
+            // libgit2 has the code only where a callback refuses.
+            (_, ErrorCode::Certificate, _) | (_, _, C::Ssl) if is_of_a_certificate(error) => {
+                GitError::Config(format!(
+                    "the certificate of {host} is not trusted: {said}; add its authority to the trusted certificates, or set insecureSkipTLSVerify"
+                ))
+            }
             // The disk speaks in this class, too.
             (_, _, C::Os) if !is_of_the_network(&said) => {
                 GitError::Internal { doing: doing.to_owned(), message: said }
@@ -314,6 +333,11 @@ impl Remote {
             _ => GitError::Internal { doing: doing.to_owned(), message: said },
         }
     }
+}
+
+/// Whether an error is about a server's certificate.
+fn is_of_a_certificate(error: &git2::Error) -> bool {
+    error.code() == ErrorCode::Certificate || error.message().contains("certificate")
 }
 
 /// Whether an error of the operating system comes from a connection.
@@ -453,7 +477,7 @@ impl Conversation {
             return Err(self.stop(GitError::OtherHost { asking, host, source_of }));
         }
         match &auth.login {
-            Login::SshKey(key) => {
+            Login::SshKey { key, .. } => {
                 let user = in_url.or(remote.access.user.as_deref()).unwrap_or("git");
                 if allowed.contains(CredentialType::USERNAME) {
                     return git2::Cred::username(user);
@@ -481,6 +505,29 @@ impl Conversation {
         Ok(())
     }
 
+    /// An SSH server's key is checked where the credential lists host keys;
+    /// without such a list any is taken, as in Kargo.
+    fn check_host_key(&self, shown: Option<&[u8]>) -> Result<(), git2::Error> {
+        let Some(Auth { login: Login::SshKey { known_hosts: Some(lines), .. }, source, .. }) =
+            &self.remote.auth
+        else {
+            return Ok(());
+        };
+        let Place { host, port, .. } = &self.remote.access.place;
+        let shown = shown.unwrap_or_default();
+        let wrong = match known_hosts::look_up(lines, host, *port, shown) {
+            Known::Yes => return Ok(()),
+            Known::No => "lists no key for this server",
+            Known::ByOtherKeys => "lists other keys for this server",
+            Known::Revoked => "lists this key as revoked",
+        };
+        Err(self.stop(GitError::Config(format!(
+            "the host key {} of {} is not trusted: sshKnownHosts of {source} {wrong}; if the key is the server's, add what ssh-keyscan prints for it",
+            known_hosts::fingerprint(shown),
+            self.remote.access.place.shown_host(),
+        ))))
+    }
+
     /// The callbacks of one connection, which this thread is about to make.
     pub(crate) fn callbacks(&self) -> RemoteCallbacks<'static> {
         http::prepare(self);
@@ -489,12 +536,15 @@ impl Conversation {
         callbacks.credentials(move |asking, user, allowed| this.credential(asking, user, allowed));
         let this = self.clone();
         callbacks.certificate_check(move |certificate, _host| {
-            // Host keys of SSH servers are not pinned, as in Kargo.
-            if certificate.as_hostkey().is_some() || this.remote.insecure() {
-                Ok(CertificateCheckStatus::CertificateOk)
-            } else {
-                Ok(CertificateCheckStatus::CertificatePassthrough)
+            if let Some(shown) = certificate.as_hostkey() {
+                this.check_host_key(shown.hostkey())?;
+                return Ok(CertificateCheckStatus::CertificateOk);
             }
+            Ok(if this.remote.insecure() {
+                CertificateCheckStatus::CertificateOk
+            } else {
+                CertificateCheckStatus::CertificatePassthrough
+            })
         });
         let this = self.clone();
         callbacks.transfer_progress(move |progress| {

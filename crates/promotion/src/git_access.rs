@@ -93,6 +93,10 @@ pub(crate) async fn remote_of(
     let Some(credential) = found.map_err(|e| {
         let class = match e.class() {
             credentials::ErrorClass::Auth => ErrorClass::Auth,
+            credentials::ErrorClass::Config => ErrorClass::Config,
+            credentials::ErrorClass::RateLimited { retry_after } => {
+                ErrorClass::RateLimited { retry_after }
+            }
             credentials::ErrorClass::Transient => ErrorClass::Transient,
         };
         StepError::new(class, format!("error getting credentials for {}: {e}", bare.url()))
@@ -101,14 +105,18 @@ pub(crate) async fn remote_of(
         return Ok(bare);
     };
     let source = credential.source.to_string();
-    let uid = &credential.source.uid;
-    // Where a Secret has no UID (a rehearsal), its name keeps its data apart.
-    let identity = if uid.is_empty() { &source } else { uid };
+    let identity = &credential.source.identity();
     let auth = match &credential.login {
         Login::Basic { username, password } => {
             git::Auth::basic(username, password.expose(), &source, identity)
         }
-        Login::SshKey(key) => git::Auth::ssh_key(key.expose(), &source, identity),
+        Login::SshKey(key) => {
+            let auth = git::Auth::ssh_key(key.private_key.expose(), &source, identity);
+            match &key.known_hosts {
+                Some(lines) => auth.with_known_hosts(lines),
+                None => auth,
+            }
+        }
     };
     git.remote(url, Some(auth), insecure_skip_tls_verify).map_err(|e| step_error("", &e))
 }

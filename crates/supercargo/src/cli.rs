@@ -26,6 +26,8 @@ pub enum Command {
     Sandbox(SandboxArgs),
     /// Runs the quick start in the sandbox and shows what happens.
     Demo(DemoArgs),
+    /// Which Secret serves a repository, and why.
+    Credentials(CredentialsArgs),
     /// Prints the CustomResourceDefinitions as YAML.
     Crds,
     /// Prints the JSON Schema of a step kind's config, or those of all kinds.
@@ -85,6 +87,12 @@ pub struct ControllerArgs {
     /// Send credentials to http:// addresses too.
     #[arg(long, env = "ALLOW_CREDENTIALS_OVER_HTTP", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub allow_credentials_over_http: bool,
+    /// Let GitHub Apps and clouds mint tokens; the controllers do not start without.
+    #[arg(long, env = "CREDENTIAL_PROVIDERS_ENABLED", default_value = "true", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
+    pub credential_providers_enabled: bool,
+    /// With KUBECONFIG: look for Secrets also in the cluster that the process runs in, if exactly `true`.
+    #[arg(long, env = "LOCAL_CLUSTER_CREDS_FALLBACK", default_value = "")]
+    pub local_cluster_creds_fallback: String,
     /// Where Secrets of cluster-level resources are.
     #[arg(long, env = "SYSTEM_RESOURCES_NAMESPACE", default_value = "kargo-system-resources")]
     pub system_resources_namespace: String,
@@ -240,6 +248,50 @@ fn with_variable(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// `supercargo credentials`.
+#[derive(Debug, Args)]
+pub struct CredentialsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CredentialsCommand,
+}
+
+/// What to do with credentials.
+#[derive(Debug, Subcommand)]
+pub enum CredentialsCommand {
+    /// Says which Secret serves a repository, why, and why others do not. Shows no secret value.
+    Explain(ExplainArgs),
+}
+
+/// `supercargo credentials explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The Project.
+    pub project: String,
+    /// The repository's URL as a Warehouse or a step has it.
+    pub url: String,
+    /// For these uses only. Repeatable.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kinds: Vec<RepositoryKind>,
+    /// Where Secrets that every Project may use are.
+    #[arg(long, env = "SHARED_RESOURCES_NAMESPACE", default_value = "kargo-shared-resources")]
+    pub shared_resources_namespace: String,
+    /// As where the controller has this setting.
+    #[arg(long, env = "ALLOW_CREDENTIALS_OVER_HTTP", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
+    pub allow_credentials_over_http: bool,
+}
+
+/// What a repository is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RepositoryKind {
+    /// Git.
+    Git,
+    /// Container images.
+    Image,
+    /// Charts, from OCI registries and classic repositories.
+    Helm,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -347,6 +399,8 @@ mod tests {
             ("--is-default-controller", "yes", "IS_DEFAULT_CONTROLLER"),
             ("--heartbeat-ttl-seconds", "0", "HEARTBEAT_TTL_SECONDS"),
             ("--log-format", "xml", "LOG_FORMAT"),
+            ("--allow-credentials-over-http", "yes", "ALLOW_CREDENTIALS_OVER_HTTP"),
+            ("--credential-providers-enabled", "2", "CREDENTIAL_PROVIDERS_ENABLED"),
         ] {
             let given = format!("{option}={value}");
             let error = Cli::try_parse_from(["supercargo", "controller", &given]).unwrap_err();

@@ -5,6 +5,7 @@
 //! * [`mapping`]: addresses to ask instead of public ones.
 //! * [`wiring`]: the controllers from their settings.
 //! * [`controller`]: `supercargo controller`.
+//! * [`explain`]: `supercargo credentials explain`.
 //! * [`sandbox`]: `supercargo sandbox`.
 //! * [`demo`]: `supercargo demo`.
 //! * [`reference`]: the step kinds' pages and schemas.
@@ -14,6 +15,7 @@
 pub mod cli;
 pub mod controller;
 pub mod demo;
+pub mod explain;
 pub mod mapping;
 pub mod reference;
 pub mod sandbox;
@@ -48,6 +50,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::ManagementController(args) => within_runtime(controller::run_management(*args)),
         Command::Version => print_version(),
         Command::Sandbox(args) => within_runtime(sandbox::run(args)),
+        Command::Credentials(args) => within_runtime(explain::run(args)),
         Command::Demo(args) => within_runtime(demo::run(args)),
     };
     match outcome {

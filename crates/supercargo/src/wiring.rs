@@ -7,7 +7,10 @@ use std::sync::Arc;
 use controllers::context::{Applications, Workers};
 use controllers::metrics::Metrics;
 use controllers::{Context, Settings};
-use credentials::{CredentialStore, KubeCredentials, LookupOptions};
+use credentials::{
+    AmbientSettings, CredentialStore, HttpTransport, KubeCredentials, LookupOptions, Minting,
+    system_clock,
+};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use promotion::argocd::ArgoCd;
 use promotion::argocd::cluster::ClusterArgoCd;
@@ -85,6 +88,44 @@ fn forge_access(args: &ControllerArgs) -> Result<ForgeAccess, String> {
     Ok(ForgeAccess { forges: Arc::new(forges), ui_base_url: args.api_server_base_url.clone() })
 }
 
+/// Where credentials come from. `read` looks an environment variable up: those
+/// of the clouds (`AmbientSettings::from_environment`) and `KUBECONFIG`.
+///
+/// # Errors
+/// Settings that cannot be used, with their names.
+pub async fn credentials(
+    client: kube::Client,
+    args: &ControllerArgs,
+    read: impl Fn(&str) -> Option<String>,
+) -> Result<KubeCredentials, String> {
+    if !args.credential_providers_enabled {
+        return Err("credential providers are not enabled; set CREDENTIAL_PROVIDERS_ENABLED=true"
+            .to_owned());
+    }
+    let options = LookupOptions {
+        shared_namespace: Some(args.shared_resources_namespace.clone()),
+        allow_http: args.allow_credentials_over_http,
+        ..LookupOptions::default()
+    };
+    let ambient = AmbientSettings::from_environment(|name| match name {
+        "SHARD_NAME" => Some(args.shard_name.clone()),
+        name => read(name),
+    })?;
+    let http = Arc::new(HttpTransport::new()?);
+    let minting = Arc::new(Minting::new(http, system_clock(), ambient));
+    let store = KubeCredentials::new(client, options).with_minting(minting);
+    let by_kubeconfig = read("KUBECONFIG").is_some_and(|path| !path.is_empty());
+    if args.local_cluster_creds_fallback != "true" || !by_kubeconfig {
+        return Ok(store);
+    }
+    let local = kube::Config::incluster().map_err(|e| {
+        format!("LOCAL_CLUSTER_CREDS_FALLBACK=true, but this is no pod of a cluster: {e}")
+    })?;
+    let local = kube::Client::try_from(local)
+        .map_err(|e| format!("LOCAL_CLUSTER_CREDS_FALLBACK=true: no client: {e}"))?;
+    Ok(store.with_local_cluster(local))
+}
+
 /// Everything that the controllers work with. `steps` are the step kinds that
 /// Promotions may use, normally [`steps`].
 ///
@@ -124,14 +165,9 @@ pub async fn context(
     git.identity =
         git::Identity { name: args.git_client_name.clone(), email: args.git_client_email.clone() };
 
-    let credentials: Arc<dyn CredentialStore> = Arc::new(KubeCredentials::new(
-        client.clone(),
-        LookupOptions {
-            shared_namespace: Some(args.shared_resources_namespace.clone()),
-            allow_http: args.allow_credentials_over_http,
-            ..LookupOptions::default()
-        },
-    ));
+    let read = |name: &str| std::env::var(name).ok();
+    let credentials: Arc<dyn CredentialStore> =
+        Arc::new(credentials(client.clone(), args, read).await?);
     let settings = settings(args);
     let applications = Applications::new(&settings);
     let argocd_client = argocd_client(args, &client).await?;
@@ -188,4 +224,56 @@ async fn argocd_client(args: &ControllerArgs, own: &kube::Client) -> Result<kube
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let config = config.map_err(|e| wrong(&e))?;
     kube::Client::try_from(config).map_err(|e| wrong(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(more: &[&str]) -> ControllerArgs {
+        let words = ["supercargo", "controller"].iter().chain(more);
+        let Command::Controller(args) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("not the controller")
+        };
+        *args
+    }
+
+    #[tokio::test]
+    async fn a_setting_of_credentials_that_cannot_be_used_is_named() {
+        let client = || sandbox::kubernetes::Api::new().client();
+        let with = async |more: &[&str], set: &'static [(&str, &str)]| {
+            let read = |name: &str| {
+                set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+            };
+            credentials(client(), &args(more), read).await.err()
+        };
+        assert_eq!(with(&[], &[]).await, None);
+        assert_eq!(
+            with(&["--credential-providers-enabled=false"], &[]).await.as_deref(),
+            Some("credential providers are not enabled; set CREDENTIAL_PROVIDERS_ENABLED=true")
+        );
+        for set in [
+            &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://evil.example.com")][..],
+            &[("GCE_METADATA_HOST", "a/b")],
+            &[("AWS_ENDPOINT_URL_ECR", "ecr")],
+        ] {
+            let wrong = with(&[], set).await.unwrap();
+            assert!(wrong.starts_with(&format!("{}: ", set[0].0)), "{wrong}");
+        }
+        // Only exactly `true`, and only with a kubeconfig (there is no pod here).
+        for (flag, set, fails) in [
+            ("1", &[("KUBECONFIG", "x")][..], false),
+            ("true", &[], false),
+            ("true", &[("KUBECONFIG", "x")], true),
+        ] {
+            let wrong = with(&["--local-cluster-creds-fallback", flag], set).await;
+            assert_eq!(wrong.is_some(), fails, "{flag} {set:?}");
+            assert!(
+                wrong.is_none_or(|said| said.starts_with("LOCAL_CLUSTER_CREDS_FALLBACK=true, "))
+            );
+        }
+    }
 }

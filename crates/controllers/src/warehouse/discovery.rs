@@ -273,6 +273,10 @@ async fn one(
         ),
         class: match e.class() {
             credentials::ErrorClass::Auth => ErrorClass::Auth,
+            credentials::ErrorClass::Config => ErrorClass::Config,
+            credentials::ErrorClass::RateLimited { retry_after } => {
+                ErrorClass::RateLimited { retry_after }
+            }
             credentials::ErrorClass::Transient => ErrorClass::Transient,
         },
     })?;

@@ -5,6 +5,7 @@ mod cache;
 mod clone;
 mod mirrors;
 mod push;
+mod ssh;
 
 use std::path::PathBuf;
 use std::sync::Arc;

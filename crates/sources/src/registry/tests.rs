@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use credentials::{Credential, CredentialKind, Login, Secret, SecretRef};
+use credentials::{Credential, CredentialKind, Login, Secret, SecretRef, Source};
 use sandbox::registry::{Access, Fault, NewImage, Registry, RegistryOptions};
 
 use super::*;
@@ -31,7 +31,10 @@ fn credential(password: &str) -> Credential {
     Credential {
         kind: CredentialKind::Image,
         login: Login::Basic { username: "me".into(), password: Secret::new(password) },
-        source: SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+        source: Source::of_project(
+            SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+            "",
+        ),
     }
 }
 
