@@ -28,6 +28,7 @@ bench: ## benchmarks, with the figures printed
 	$(CARGO) run --quiet --locked --release -p supercargo -- demo --runs 20
 	$(CARGO) bench --locked -p e2e
 	$(CARGO) bench --locked -p expr
+	$(CARGO) bench --locked -p git
 
 soak: ## the tests that must hold many times in a row (TIMES=20)
 	for i in $$(seq $(or $(TIMES),20)); do $(CARGO) test --locked -p e2e || exit 1; done

@@ -1,9 +1,12 @@
 //! Git against the sandbox's Git host.
 
 mod auth;
+mod batch;
 mod cache;
 mod clone;
+mod machine;
 mod push;
+mod sign;
 
 use std::path::PathBuf;
 use std::sync::Arc;
