@@ -64,6 +64,7 @@ bench: ## benchmarks, with the figures printed
 	$(CARGO) run --quiet --locked --release -p supercargo -- demo --runs 20
 	$(CARGO) bench --locked -p e2e
 	$(CARGO) bench --locked -p expr
+	$(CARGO) bench --locked -p git
 	$(CARGO) bench --locked -p sources
 
 # Another program's harness, where it is there: see tests/bench/README.md.

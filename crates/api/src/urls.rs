@@ -226,6 +226,29 @@ mod tests {
             ("api/git-url-G20", "host:foo:bar", "ssh://host"),
             ("api/git-url-G21", "HTTPS://H/a b.git", "https://h/a%20b"),
             ("api/git-url-G21", "https://h/é.git", "https://h/%C3%A9"),
+            (
+                "steps-git/4.9-1",
+                "https://U:P@GitHub.com/Org/Repo.git/",
+                "https://github.com/org/repo",
+            ),
+            (
+                "steps-git/4.9-2",
+                "git@github.com:example/repo.git",
+                "ssh://git@github.com/example/repo",
+            ),
+            (
+                "steps-git/4.9-3",
+                "ssh://git@localhost:2222/example/repo.git/",
+                "ssh://git@localhost:2222/example/repo",
+            ),
+            ("steps-git/4.9-4", "github.com", "ssh://github.com"),
+            (
+                "steps-git/4.9-5",
+                "http://github.com/example/repo?foo=bar",
+                "http://github.com/example/repo?foo=bar",
+            ),
+            ("steps-git/4.9-6", "https://not a url", "https://not a url"),
+            ("steps-git/4.9-7", "https://github.com/", "https://github.com"),
         ];
         for (case, url, normal) in cases {
             assert_eq!(normalize_git(url), normal, "{case}");

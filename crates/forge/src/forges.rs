@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::azure::Azure;
 use crate::bitbucket_cloud::BitbucketCloud;
 use crate::bitbucket_data_center::BitbucketDataCenter;
+use crate::commits::Commits;
 use crate::error::ForgeError;
 use crate::gitea::Gitea;
 use crate::github::GitHub;
@@ -80,6 +81,12 @@ pub trait Forges: Send + Sync {
     /// # Errors
     /// [`ForgeError::Config`]: no provider, or a URL that is not of its shape.
     fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Forge>, ForgeError>;
+
+    /// The commits of a repository at GitHub. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`ForgeError::Config`]: a URL that is not of GitHub's shape.
+    fn commits(&self, request: &OpenRequest) -> Result<Arc<dyn Commits>, ForgeError>;
 }
 
 /// Providers by their HTTP APIs. One for the process: connections and budgets
@@ -129,6 +136,20 @@ impl HttpForges {
         }))
     }
 
+    fn github(&self, address: &Address, request: &OpenRequest) -> Result<GitHub, ForgeError> {
+        let (scheme, host) = (address.scheme, address.host.as_str());
+        let (owner, name) = address.owner_and_name()?;
+        let base = if address.hostname() == "github.com" {
+            "https://api.github.com/".to_owned()
+        } else if host.starts_with("api.") || host.contains(".api.") {
+            format!("{scheme}://{host}/")
+        } else {
+            format!("{scheme}://{host}/api/v3/")
+        };
+        let api = self.api(&base, Scheme::Bearer, request, request.insecure_skip_tls_verify)?;
+        Ok(GitHub::new(api, owner, name))
+    }
+
     /// The address to ask; of several rewrites the longest beginning wins.
     fn rewritten(&self, base: &str) -> String {
         let rewrite = self
@@ -148,24 +169,17 @@ impl HttpForges {
 }
 
 impl Forges for HttpForges {
+    fn commits(&self, request: &OpenRequest) -> Result<Arc<dyn Commits>, ForgeError> {
+        Ok(Arc::new(self.github(&Address::parse(&request.url)?, request)?))
+    }
+
     fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Forge>, ForgeError> {
         let provider = Provider::choose(request.provider.as_deref(), &request.url)?;
         let address = Address::parse(&request.url)?;
         let (scheme, host) = (address.scheme, address.host.as_str());
         let insecure = request.insecure_skip_tls_verify;
         Ok(match provider {
-            Provider::GitHub => {
-                let (owner, name) = address.owner_and_name()?;
-                let base = if address.hostname() == "github.com" {
-                    "https://api.github.com/".to_owned()
-                } else if host.starts_with("api.") || host.contains(".api.") {
-                    format!("{scheme}://{host}/")
-                } else {
-                    format!("{scheme}://{host}/api/v3/")
-                };
-                let api = self.api(&base, Scheme::Bearer, request, insecure)?;
-                Arc::new(GitHub::new(api, owner, name))
-            }
+            Provider::GitHub => Arc::new(self.github(&address, request)?),
             Provider::GitLab => {
                 let project = address.path.join("/");
                 if address.path.iter().any(String::is_empty) {

@@ -20,9 +20,9 @@ const LONGEST_BODY: usize = 65_536;
 const MAX_PAGES: u32 = 10;
 
 pub(crate) struct GitHub {
-    api: Api,
-    owner: String,
-    name: String,
+    pub(crate) api: Api,
+    pub(crate) owner: String,
+    pub(crate) name: String,
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! * [`Forge`]: one repository at one provider; what can be done there, with
 //!   plain data ([`PullRequest`], [`NewPullRequest`], [`Search`], [`Merge`]).
+//! * [`Commits`]: commits that GitHub makes and signs itself.
 //! * [`Provider`]: which provider serves a URL (`steps-git` 13.1).
 //! * [`Forges`] and [`HttpForges`]: the way to a [`Forge`].
 //! * One file a provider speaks its published API: `github`, `gitlab`,
@@ -43,10 +44,12 @@ mod address;
 mod azure;
 mod bitbucket_cloud;
 mod bitbucket_data_center;
+mod commits;
 mod error;
 mod forges;
 mod gitea;
 mod github;
+mod github_commits;
 mod gitlab;
 mod http;
 mod provider;
@@ -54,6 +57,7 @@ mod pull_request;
 
 use async_trait::async_trait;
 
+pub use commits::{Commits, ComparedCommit, Comparison, NewCommit, Signer};
 pub use error::{ErrorClass, ForgeError, Refusal};
 pub use forges::{AddressRewrite, Forges, HttpForges, OpenRequest, Settings};
 pub use provider::Provider;

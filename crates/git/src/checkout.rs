@@ -1,12 +1,13 @@
-//! A checkout: files that steps work on, and the commits made of them.
+//! A checkout: files that steps work on. `commit` and `tag` make something of
+//! them.
 
 use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
-use git2::{IndexAddOption, Oid, Signature, Time};
+use git2::{IndexAddOption, Oid};
 
 use crate::error::GitError;
-use crate::repository::{Identity, Repository, path_beneath};
+use crate::repository::{Repository, path_beneath};
 
 /// A checkout of a clone.
 #[derive(Clone, Debug)]
@@ -18,34 +19,6 @@ pub struct Checkout {
     pub(crate) sparse: Vec<String>,
     /// Other checkouts that lie in this one, relative to it.
     pub(crate) nested: Vec<String>,
-}
-
-/// What to commit.
-#[derive(Clone, Debug)]
-pub struct CommitRequest {
-    /// The path whose changes are staged: the checkout's own, or one in it.
-    pub path: String,
-    /// The message, verbatim; surplus blank lines and spaces at line ends go,
-    /// as with `git commit -m`.
-    pub message: String,
-    /// Author and committer.
-    pub identity: Identity,
-    /// Author's and committer's time: the same inputs yield the same commit.
-    pub time: jiff::Timestamp,
-}
-
-pub(crate) fn signature(
-    identity: &Identity,
-    time: jiff::Timestamp,
-) -> Result<Signature<'static>, GitError> {
-    Signature::new(&identity.name, &identity.email, &Time::new(time.as_second(), 0)).map_err(|e| {
-        GitError::Config(format!(
-            "author {:?} <{:?}> cannot be used in a commit: {}",
-            identity.name,
-            identity.email,
-            e.message()
-        ))
-    })
 }
 
 impl Checkout {
@@ -89,22 +62,7 @@ impl Checkout {
     /// A text that is no commit's id, or a checkout that cannot be read.
     pub fn replaced(&self, commit: &str) -> Result<Option<String>, GitError> {
         let id = Oid::from_str(commit).map_err(GitError::local("reading a commit"))?;
-        Ok(crate::push::replaced(&self.git()?, id).map(|id| id.to_string()))
-    }
-
-    /// Whether a commit was made at that time, author and committer alike: our
-    /// own work of a step that started then.
-    ///
-    /// # Errors
-    /// No such commit.
-    pub fn made_at(&self, commit: &str, time: jiff::Timestamp) -> Result<bool, GitError> {
-        let repository = self.git()?;
-        let local = GitError::local("reading a commit");
-        let id = Oid::from_str(commit).map_err(&local)?;
-        let commit = repository.find_commit(id).map_err(&local)?;
-        let seconds = time.as_second();
-        Ok(commit.author().when().seconds() == seconds
-            && commit.committer().when().seconds() == seconds)
+        Ok(crate::replaced::replaced(&self.git()?, id).map(|id| id.to_string()))
     }
 
     pub(crate) fn head_id(&self, repository: &git2::Repository) -> Result<Oid, GitError> {
@@ -184,7 +142,7 @@ impl Checkout {
     /// Stages the changes beneath a path, honouring `.gitignore`; the tree
     /// that a commit of them would have. What lies outside of a sparse
     /// checkout's folders stays as it is in the last commit.
-    fn stage(&self, repository: &git2::Repository, path: &str) -> Result<Oid, GitError> {
+    pub(crate) fn stage(&self, repository: &git2::Repository, path: &str) -> Result<Oid, GitError> {
         let local = GitError::local("staging changes");
         let mut index = repository.index().map_err(&local)?;
         index.read(true).map_err(&local)?;
@@ -222,7 +180,10 @@ impl Checkout {
         );
         let mut skip = |path: &Path, _: &[u8]| {
             let path = path.to_string_lossy();
-            i32::from(nested.iter().any(|n| path_beneath(n, &path).is_some()))
+            // A folder is named where a repository lies in it: whatever wrote it
+            // there, it is none of ours to open.
+            let repository = path.ends_with('/');
+            i32::from(repository || nested.iter().any(|n| path_beneath(n, &path).is_some()))
         };
         index.add_all(&specs, flags, Some(&mut skip)).map_err(&local)?;
         let tree = index.write_tree().map_err(&local)?;
@@ -230,39 +191,57 @@ impl Checkout {
         Ok(tree)
     }
 
-    /// Commits what changed. `None` where nothing did.
+    /// Moves the checkout to a commit that an earlier push of ours left.
     ///
     /// # Errors
-    /// An empty message, an identity that git does not take, the disk.
-    pub fn commit(&self, request: &CommitRequest) -> Result<Option<String>, GitError> {
+    /// [`GitError::CommitNotFound`] where no branch or tag leads to it any more.
+    pub fn follow(&self, commit: &str) -> Result<(), GitError> {
         let repository = self.git()?;
-        let local = GitError::local("committing");
-        let tree = self.stage(&repository, &request.path)?;
-        let parent = match repository.head() {
-            Ok(head) => Some(head.peel_to_commit().map_err(&local)?),
-            Err(e) if e.code() == git2::ErrorCode::UnbornBranch => None,
-            Err(e) => return Err(local(e)),
+        let local = self.head_id(&repository)?;
+        let found = Oid::from_str(commit).and_then(|id| repository.find_commit(id));
+        let Ok(found) = found else {
+            return Err(GitError::CommitNotFound {
+                commit: commit.to_owned(),
+                url: self.repository.about().url.clone(),
+                hint: "; this Promotion had pushed it, so its branch was removed or rewritten since: promote again".to_owned(),
+            });
         };
-        let unchanged = match &parent {
-            Some(parent) => parent.tree_id() == tree,
-            None => repository.find_tree(tree).map_err(&local)?.is_empty(),
-        };
-        if unchanged {
-            return Ok(None);
+        if found.id() == local {
+            return Ok(());
         }
-        let message = git2::message_prettify(request.message.as_str(), None).map_err(&local)?;
-        if message.is_empty() {
-            return Err(GitError::Config(
-                "the commit message is empty; give it at least one word".to_owned(),
-            ));
+        crate::replaced::remember(&repository, local, found.id())?;
+        self.move_to(&repository, found.id())
+    }
+
+    /// Whether files and branch can be moved from one commit to another: no
+    /// change that was not committed is in the way. `all` sees both commits.
+    pub(crate) fn can_move(
+        &self,
+        all: &git2::Repository,
+        from: Oid,
+        to: Oid,
+    ) -> Result<(), GitError> {
+        let local = GitError::local("comparing commits");
+        let tree = |id| all.find_commit(id).and_then(|commit| commit.tree());
+        let (from, to) = (tree(from).map_err(&local)?, tree(to).map_err(&local)?);
+        let diff = all.diff_tree_to_tree(Some(&from), Some(&to), None).map_err(&local)?;
+        let own = self.git()?;
+        for delta in diff.deltas() {
+            let path = delta.new_file().path().or_else(|| delta.old_file().path());
+            let Some(path) = path.filter(|p| self.in_cone(&p.to_string_lossy())) else { continue };
+            let status = own.status_file(path).unwrap_or(git2::Status::CURRENT);
+            if !(status - git2::Status::IGNORED).is_empty() {
+                return Err(self.in_the_way());
+            }
         }
-        let who = signature(&request.identity, request.time)?;
-        let tree = repository.find_tree(tree).map_err(&local)?;
-        let parents: Vec<_> = parent.iter().collect();
-        let id = repository
-            .commit(Some("HEAD"), &who, &who, &message, &tree, &parents)
-            .map_err(&local)?;
-        Ok(Some(id.to_string()))
+        Ok(())
+    }
+
+    fn in_the_way(&self) -> GitError {
+        GitError::Config(format!(
+            "changes in {} that are not committed would be overwritten by the remote's; add a git-commit step before git-push",
+            self.path
+        ))
     }
 
     /// Moves files and branch to another commit. Changes that were not
@@ -275,21 +254,24 @@ impl Checkout {
         options.safe();
         self.limit(&mut options, &tree);
         repository.checkout_tree(tree.as_object(), Some(&mut options)).map_err(|e| {
-            if e.code() == git2::ErrorCode::Conflict {
-                GitError::Config(format!(
-                    "changes in {} that are not committed would be overwritten by the remote's; add a git-commit step before git-push",
-                    self.path
-                ))
-            } else {
-                local(e)
-            }
+            if e.code() == git2::ErrorCode::Conflict { self.in_the_way() } else { local(e) }
         })?;
-        match self.branch()? {
-            Some(branch) => repository
-                .reference(&format!("refs/heads/{branch}"), to, true, "integrate")
-                .map(drop)
-                .map_err(&local),
-            None => repository.set_head_detached(to).map_err(&local),
+        self.set_head(repository, to, "integrate").map_err(&local)
+    }
+
+    /// Moves the branch that is checked out, or a detached HEAD.
+    pub(crate) fn set_head(
+        &self,
+        repository: &git2::Repository,
+        to: Oid,
+        why: &str,
+    ) -> Result<(), git2::Error> {
+        let branch = self.branch().map_err(|e| git2::Error::from_str(&e.to_string()))?;
+        match branch {
+            Some(branch) => {
+                repository.reference(&format!("refs/heads/{branch}"), to, true, why).map(drop)
+            }
+            None => repository.set_head_detached(to),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rejection::Rejection;
+
 /// What an error asks for (house rule 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -125,6 +127,14 @@ pub enum GitError {
         /// Where.
         path: String,
     },
+    /// The clone has a tag of that name.
+    #[error(
+        "error creating annotated tag \"{tag}\": tag '{tag}' already exists; choose another name, or set force=true"
+    )]
+    TagExists {
+        /// The tag.
+        tag: String,
+    },
     /// The remote branch has commits that ours lacks.
     #[error("non-fast-forward")]
     NonFastForward,
@@ -135,7 +145,7 @@ pub enum GitError {
     #[error("rebase is unsafe and policy prohibits merge fallback")]
     RebaseUnsafe,
     /// The server took the commits but would not move the branch or tag.
-    #[error("{host} rejected {reference}: {message}")]
+    #[error("{host} rejected {reference}: {message}{}", advice(*meaning))]
     Rejected {
         /// The server.
         host: String,
@@ -143,6 +153,8 @@ pub enum GitError {
         reference: String,
         /// What it said.
         message: String,
+        /// What that means.
+        meaning: Rejection,
     },
     /// The server cannot be reached, or broke off.
     #[error("{host} could not be reached or broke off while {doing}: {message}")]
@@ -210,7 +222,10 @@ impl GitError {
             | Self::CommitNotFound { .. }
             | Self::Empty { .. } => ErrorClass::NotFound,
             Self::NonFastForward | Self::MergeConflict | Self::RebaseUnsafe => ErrorClass::Conflict,
+            Self::Rejected { meaning: Rejection::Unavailable, .. } => ErrorClass::Transient,
+            Self::Rejected { meaning: Rejection::NotAllowed, .. } => ErrorClass::Auth,
             Self::AlreadyExists { .. }
+            | Self::TagExists { .. }
             | Self::AlreadyCheckedOut { .. }
             | Self::Rejected { .. }
             | Self::TooLarge { .. }
@@ -243,6 +258,10 @@ impl GitError {
         let doing = doing.into();
         move |error| Self::Internal { doing, message: error.to_string() }
     }
+}
+
+fn advice(meaning: Rejection) -> String {
+    meaning.advice().map(|advice| format!("; {advice}")).unwrap_or_default()
 }
 
 /// How much of what others say is kept, in characters.

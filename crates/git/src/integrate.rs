@@ -2,7 +2,9 @@
 
 use git2::{Oid, Repository, Signature, Sort};
 
+use crate::commit::Committer;
 use crate::error::GitError;
+use crate::sign::{Trust, trust};
 
 /// How local commits are brought together with the remote's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub(crate) fn integrate(
     local: Oid,
     upstream: Oid,
     policy: IntegrationPolicy,
-    committer: &Signature<'_>,
+    committer: &Committer<'_>,
     merge_message: &str,
 ) -> Result<Oid, GitError> {
     let doing = GitError::local("integrating the remote's commits");
@@ -65,10 +67,14 @@ pub(crate) fn integrate(
     if commits.is_empty() {
         return Ok(upstream);
     }
-    let signed = || commits.iter().any(|id| repository.extract_signature(id, None).is_ok());
+    // A rebase signs with our key, or not at all: safe is what loses nothing by
+    // that (rule 3).
+    let key = committer.identity().signing_key.as_ref();
+    let kept = if key.is_some() { Trust::Trusted } else { Trust::Unsigned };
+    let safe = || commits.iter().all(|id| trust(repository, *id, key) == kept);
     match policy {
         IntegrationPolicy::AlwaysRebase => rebase(repository, &commits, upstream, committer),
-        IntegrationPolicy::RebaseOrMerge | IntegrationPolicy::RebaseOrFail if !signed() => {
+        IntegrationPolicy::RebaseOrMerge | IntegrationPolicy::RebaseOrFail if safe() => {
             rebase(repository, &commits, upstream, committer)
         }
         IntegrationPolicy::RebaseOrFail => Err(GitError::RebaseUnsafe),
@@ -82,7 +88,7 @@ fn rebase(
     repository: &Repository,
     commits: &[Oid],
     onto: Oid,
-    committer: &Signature<'_>,
+    committer: &Committer<'_>,
 ) -> Result<Oid, GitError> {
     let doing = GitError::local("rebasing");
     let mut onto = repository.find_commit(onto).map_err(&doing)?;
@@ -105,9 +111,7 @@ fn rebase(
         }
         let tree = repository.find_tree(tree).map_err(&doing)?;
         let message = commit.message_raw().map_err(&doing)?;
-        let rewritten = repository
-            .commit(None, &commit.author(), committer, message, &tree, &[&onto])
-            .map_err(&doing)?;
+        let rewritten = committer.commit(repository, &commit.author(), message, &tree, &[&onto])?;
         onto = repository.find_commit(rewritten).map_err(&doing)?;
     }
     Ok(onto.id())
@@ -117,7 +121,7 @@ fn merge(
     repository: &Repository,
     local: Oid,
     upstream: Oid,
-    committer: &Signature<'_>,
+    committer: &Committer<'_>,
     message: &str,
 ) -> Result<Oid, GitError> {
     let doing = GitError::local("merging");
@@ -129,7 +133,7 @@ fn merge(
     }
     let tree = index.write_tree_to(repository).map_err(&doing)?;
     let tree = repository.find_tree(tree).map_err(&doing)?;
-    repository.commit(None, committer, committer, message, &tree, &[&ours, &theirs]).map_err(&doing)
+    committer.commit(repository, &committer.signature, message, &tree, &[&ours, &theirs])
 }
 
 /// Our own earlier work in the remote branch: the commit that `local` became
@@ -168,6 +172,46 @@ fn find_earlier_push(
         }
         candidates.push(theirs);
     }
+    twins(repository, local, upstream, &candidates, |ours, theirs| {
+        same(&theirs.author(), &ours.author())
+            && theirs.message_raw_bytes() == ours.message_raw_bytes()
+    })
+}
+
+/// As [`earlier_push`], for commits that the host made anew for us and signed:
+/// author and committer are the host's then, and a line that names the author
+/// may follow the message.
+pub(crate) fn earlier_replay(
+    repository: &Repository,
+    local: Oid,
+    upstream: Oid,
+) -> Result<Option<Oid>, GitError> {
+    let find = || {
+        let mut candidates = Vec::new();
+        for id in only_in(repository, upstream, local)? {
+            candidates.push(repository.find_commit(id)?);
+        }
+        twins(repository, local, upstream, &candidates, |ours, theirs| {
+            let (ours, theirs) = (ours.message_raw_bytes(), theirs.message_raw_bytes());
+            match theirs.strip_prefix(ours.trim_ascii_end()).map(<[u8]>::trim_ascii) {
+                Some(rest) => rest.is_empty() || rest.starts_with(b"Co-authored-by: "),
+                None => false,
+            }
+        })
+    };
+    find().map_err(GitError::local("looking for an earlier push"))
+}
+
+/// The last of the candidates that stand for the commits which `local` has and
+/// `upstream` lacks: each makes the very change of one of them, and is `alike`
+/// otherwise. None where one has no such twin.
+fn twins(
+    repository: &Repository,
+    local: Oid,
+    upstream: Oid,
+    candidates: &[git2::Commit<'_>],
+    alike: impl Fn(&git2::Commit<'_>, &git2::Commit<'_>) -> bool,
+) -> Result<Option<Oid>, git2::Error> {
     let mut last = None;
     for id in only_in(repository, local, upstream)? {
         let ours = repository.find_commit(id)?;
@@ -176,11 +220,8 @@ fn find_earlier_push(
         }
         let change = change(repository, &ours)?;
         let mut twin = None;
-        for theirs in &candidates {
-            if same(&theirs.author(), &ours.author())
-                && theirs.message_raw_bytes() == ours.message_raw_bytes()
-                && self::change(repository, theirs)? == change
-            {
+        for theirs in candidates {
+            if alike(&ours, theirs) && self::change(repository, theirs)? == change {
                 twin = Some(theirs.id());
             }
         }
@@ -216,6 +257,7 @@ mod tests {
     use git2::Time;
 
     use super::*;
+    use crate::repository::Identity;
 
     struct Fixture {
         _dir: tempfile::TempDir,
@@ -257,7 +299,10 @@ mod tests {
             theirs: Oid,
             policy: IntegrationPolicy,
         ) -> Result<Oid, GitError> {
-            integrate(&self.repository, ours, theirs, policy, &who(9), "Merge")
+            let identity = Identity::new("K", "k@x.y");
+            let time = jiff::Timestamp::from_second(9).unwrap();
+            let committer = Committer::new(&identity, time).unwrap();
+            integrate(&self.repository, ours, theirs, policy, &committer, "Merge")
         }
 
         fn parents(&self, id: Oid) -> Vec<Oid> {

@@ -57,7 +57,10 @@
 //! server that they are for.
 
 mod address;
+mod batch;
 mod checkout;
+mod clear;
+mod commit;
 mod descent;
 mod error;
 mod eviction;
@@ -68,34 +71,44 @@ mod integrate;
 mod known_hosts;
 mod mirror;
 mod push;
+mod queue;
+mod rejection;
 mod remote;
+mod replaced;
 mod repository;
 mod settings;
+mod sign;
 mod snapshot;
 mod submodule;
+mod sync;
+mod tag;
 mod tip;
 mod touched;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 pub use address::UrlRewrites;
-pub use checkout::{Checkout, CommitRequest};
+pub use checkout::Checkout;
+pub use commit::CommitRequest;
 pub use error::{ErrorClass, GitError};
 pub use git2::Oid;
 pub use history::{Commit, Reader, Tag};
 pub use integrate::IntegrationPolicy;
 pub use mirror::Look;
 pub use push::{PushRequest, Pushed};
+pub use rejection::Rejection;
 pub use remote::{Auth, Remote};
 pub use repository::{About, At, CheckoutRequest, Identity, Repository};
 pub use settings::ProcessSettings;
+pub use sign::SigningKey;
 pub use snapshot::{Freshness, ListedRef, Listing, Need, Snapshot};
 pub use submodule::Submodule;
+pub use sync::{CommitTrust, TakeIn, TakenIn};
+pub use tag::TagRequest;
 pub use tip::Tip;
 
 /// How Git operations are bounded, and where mirrors lie.
@@ -145,8 +158,6 @@ impl GitOptions {
     }
 }
 
-type BranchLock = tokio::sync::Mutex<()>;
-
 /// Git for one process.
 #[derive(Debug)]
 pub struct Git {
@@ -155,7 +166,7 @@ pub struct Git {
     turns: Arc<tokio::sync::Semaphore>,
     walks: Arc<tokio::sync::Semaphore>,
     clients: http::Clients,
-    branches: Mutex<HashMap<(String, String), Weak<BranchLock>>>,
+    pushes: queue::Pushes,
 }
 
 impl Git {
@@ -173,7 +184,8 @@ impl Git {
         let mirrors = mirror::Mirrors::open(&options.cache_dir, limits)?;
         let turns = Arc::new(tokio::sync::Semaphore::new(options.max_concurrent.max(1)));
         let walks = Arc::new(tokio::sync::Semaphore::new(options.max_walks.max(1)));
-        Ok(Self { options, mirrors, turns, walks, clients, branches: Mutex::default() })
+        let pushes = queue::Pushes::default();
+        Ok(Self { options, mirrors, turns, walks, clients, pushes })
     }
 
     /// The repository at `url`, with this Git's URL rewriting.
@@ -339,22 +351,25 @@ impl Git {
         blocking("checking out", move || repository.add_checkout(&snapshot, &request)).await
     }
 
-    /// Writes the files of a commit into a directory, for a submodule, and
-    /// returns that commit's own submodules.
+    /// Writes the files of a submodule into its folder beneath `parent`, and
+    /// returns that folder with the submodule's own submodules.
     ///
     /// # Errors
-    /// A commit that is on no branch or tag.
+    /// A commit that is on no branch or tag; something else than folders on
+    /// the way.
     pub async fn export(
         &self,
         snapshot: &Snapshot,
         remote: &Remote,
-        commit: &str,
-        into: &Path,
-    ) -> Result<Vec<Submodule>, GitError> {
+        submodule: &Submodule,
+        parent: &Path,
+    ) -> Result<(PathBuf, Vec<Submodule>), GitError> {
         let (snapshot, url) = (snapshot.clone(), remote.url().to_owned());
-        let (commit, into) = (commit.to_owned(), into.to_owned());
-        blocking("writing a submodule", move || submodule::export(&snapshot, &url, &commit, &into))
-            .await
+        let (submodule, parent) = (submodule.clone(), parent.to_owned());
+        blocking("writing a submodule", move || {
+            submodule::export(&snapshot, &url, &submodule, &parent)
+        })
+        .await
     }
 
     /// Makes a branch at the server that holds one empty commit,
@@ -410,8 +425,29 @@ impl Git {
         blocking("committing", move || checkout.commit(&request)).await
     }
 
-    /// Pushes a checkout's commits to a branch: one attempt, with the
-    /// process's other pushes to that branch kept waiting.
+    /// Removes the files beneath a path of a checkout but those that git
+    /// ignores: see [`Checkout::clear`].
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub async fn clear(&self, checkout: &Checkout, path: &str) -> Result<(), GitError> {
+        let (checkout, path) = (checkout.clone(), path.to_owned());
+        blocking("clearing", move || checkout.clear(&path)).await
+    }
+
+    /// Puts an annotated tag on the commit that is checked out, in the clone
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Checkout::tag`].
+    pub async fn tag(&self, checkout: &Checkout, request: TagRequest) -> Result<(), GitError> {
+        let checkout = checkout.clone();
+        blocking("tagging", move || checkout.tag(&request)).await
+    }
+
+    /// Pushes a checkout's commits to a branch: one attempt. Pushes of this
+    /// process to one branch wait for each other, and those that wait go
+    /// together where none is forced.
     ///
     /// # Errors
     /// [`GitError::NonFastForward`] where another writer was faster (try
@@ -424,17 +460,67 @@ impl Git {
         request: PushRequest,
         cancel: &CancellationToken,
     ) -> Result<Pushed, GitError> {
-        let lock = self.branch_lock(remote.url(), &request.target);
-        let _alone = tokio::select! {
-            alone = lock.lock_owned() => alone,
-            () = cancel.cancelled() => {
-                return Err(GitError::Cancelled { doing: "pushing".to_owned() });
-            }
+        let member = batch::Member {
+            checkout: checkout.clone(),
+            remote: remote.clone(),
+            request,
+            cancel: cancel.clone(),
         };
-        let _turn = self.turn("pushing", cancel).await?;
+        let limits = queue::Limits {
+            time: self.options.operation_timeout,
+            max_bytes: self.options.max_fetch_bytes,
+        };
+        self.pushes.push(member, &self.turns, limits).await
+    }
+
+    /// Moves a checkout to a commit that a push of ours left at the server, as
+    /// that push had moved it: [`Checkout::follow`].
+    ///
+    /// # Errors
+    /// A commit that the repository no longer has.
+    pub async fn follow(&self, checkout: &Checkout, commit: &str) -> Result<(), GitError> {
+        let (checkout, commit) = (checkout.clone(), commit.to_owned());
+        blocking("following a push", move || checkout.follow(&commit)).await
+    }
+
+    /// Takes into a checkout what a branch of the server has more, without
+    /// pushing anything: see [`TakeIn`].
+    ///
+    /// # Errors
+    /// [`GitError::MergeConflict`], [`GitError::RebaseUnsafe`], authentication,
+    /// network.
+    pub async fn take_in(
+        &self,
+        checkout: &Checkout,
+        remote: &Remote,
+        request: TakeIn,
+        cancel: &CancellationToken,
+    ) -> Result<TakenIn, GitError> {
+        let _turn = self.turn("fetching", cancel).await?;
         let bounds = self.bounds(cancel);
         let (checkout, remote) = (checkout.clone(), remote.clone());
-        blocking("pushing", move || push::push_branch(&checkout, &remote, &request, &bounds)).await
+        blocking("fetching", move || sync::take_in(&checkout, &remote, &request, &bounds)).await
+    }
+
+    /// Moves a checkout to a commit of a branch of the server, which others
+    /// made of ours.
+    ///
+    /// # Errors
+    /// A commit that the branch does not have, authentication, network.
+    pub async fn sync(
+        &self,
+        checkout: &Checkout,
+        remote: &Remote,
+        branch: &str,
+        commit: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), GitError> {
+        let _turn = self.turn("fetching", cancel).await?;
+        let bounds = self.bounds(cancel);
+        let (checkout, remote) = (checkout.clone(), remote.clone());
+        let (branch, commit) = (branch.to_owned(), commit.to_owned());
+        blocking("fetching", move || sync::sync(&checkout, &remote, &branch, &commit, &bounds))
+            .await
     }
 
     /// Pushes a tag of a checkout's clone.
@@ -453,23 +539,11 @@ impl Git {
         let (checkout, remote, tag) = (checkout.clone(), remote.clone(), tag.to_owned());
         blocking("pushing", move || push::push_tag(&checkout, &remote, &tag, &bounds)).await
     }
-
-    fn branch_lock(&self, url: &str, branch: &str) -> Arc<BranchLock> {
-        let mut branches = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
-        branches.retain(|_, lock| lock.strong_count() > 0);
-        let key = (url.to_owned(), branch.to_owned());
-        if let Some(lock) = branches.get(&key).and_then(Weak::upgrade) {
-            return lock;
-        }
-        let lock = Arc::new(BranchLock::default());
-        branches.insert(key, Arc::downgrade(&lock));
-        lock
-    }
 }
 
 /// Runs something on the blocking pool. A panic in there is an error of the
 /// one who asked, and of nobody else.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     doing: &str,
     work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
 ) -> Result<T, GitError> {

@@ -1,12 +1,15 @@
-//! Pushing a checkout's commits (`steps-git` 9), so that no commit is lost and
-//! none is pushed twice.
+//! Setting one reference at a server (`steps-git` 9): judged and pushed on one
+//! connection, so that nothing is overwritten that was not looked at. `batch`
+//! pushes commits with it.
 
 use git2::{Direction, Oid};
 
-use crate::checkout::{Checkout, signature};
+use crate::checkout::Checkout;
+use crate::commit::Committer;
 use crate::error::GitError;
-use crate::integrate::{IntegrationPolicy, earlier_push, integrate};
+use crate::integrate::IntegrationPolicy;
 use crate::mirror::proxy;
+use crate::rejection::Rejection;
 use crate::remote::{Bounds, Conversation, Remote};
 use crate::repository::{Identity, Repository};
 
@@ -28,6 +31,25 @@ pub struct PushRequest {
     pub again: bool,
 }
 
+impl PushRequest {
+    /// The branch's full name at the server.
+    ///
+    /// # Errors
+    /// What cannot be the name of a branch.
+    pub(crate) fn reference(&self) -> Result<String, GitError> {
+        let reference = if self.target.starts_with("refs/") {
+            self.target.clone()
+        } else {
+            format!("refs/heads/{}", self.target)
+        };
+        if git2::Reference::is_valid_name(&reference) {
+            Ok(reference)
+        } else {
+            Err(GitError::Config(format!("\"{}\" cannot be the name of a branch", self.target)))
+        }
+    }
+}
+
 /// How a push went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
@@ -36,119 +58,6 @@ pub struct Pushed {
     /// Whether this call moved the remote branch.
     pub moved: bool,
 }
-
-/// How often one attempt takes in remote commits before it gives the turn back.
-const MAX_ROUNDS: usize = 5;
-
-/// One attempt, under the branch's lock: integrate where needed, push.
-/// [`GitError::NonFastForward`] means that another writer was faster.
-pub(crate) fn push_branch(
-    checkout: &Checkout,
-    remote: &Remote,
-    request: &PushRequest,
-    bounds: &Bounds,
-) -> Result<Pushed, GitError> {
-    let repository = checkout.git()?;
-    let local_error = GitError::local("pushing");
-    let committer = signature(&request.committer, request.time)?;
-    let reference = format!("refs/heads/{}", request.target);
-    if !git2::Reference::is_valid_name(&reference) {
-        return Err(GitError::Config(format!(
-            "\"{}\" cannot be the name of a branch",
-            request.target
-        )));
-    }
-    for _ in 0..MAX_ROUNDS {
-        let local = checkout.head_id(&repository)?;
-        let done = |commit: Oid, moved| Ok(Pushed { commit: commit.to_string(), moved });
-        // What the server has of the branch is looked at before anything is
-        // sent, on the connection that the push will use.
-        let mut take_in = None;
-        let outcome =
-            push_ref(&repository, remote, local, &reference, request.force, bounds, |old| {
-                let Some(old) = old else { return Ok(Verdict::Push) };
-                if old == local {
-                    return Ok(Verdict::Nothing);
-                }
-                let known = repository.find_commit(old).is_ok();
-                if known && repository.graph_descendant_of(local, old).map_err(&local_error)? {
-                    return Ok(Verdict::Push);
-                }
-                if request.force && !request.again {
-                    return Ok(Verdict::Push);
-                }
-                take_in = Some(old);
-                Ok(Verdict::Nothing)
-            })?;
-        let Some(old) = take_in else { return done(local, outcome) };
-        fetch_branch(&repository, remote, &request.target, old, bounds)?;
-        let descends = repository.graph_descendant_of(old, local).map_err(&local_error)?;
-        if let Some(ours) = earlier_push(&repository, local, old, &committer)? {
-            remember(&repository, local, ours)?;
-            checkout.move_to(&repository, ours)?;
-            return done(ours, false);
-        }
-        if descends && request.again {
-            return done(local, false);
-        }
-        if request.force {
-            // An earlier attempt of ours is not in there: overwrite what is.
-            let moved = push_ref(&repository, remote, local, &reference, true, bounds, |now| {
-                if now == Some(old) { Ok(Verdict::Push) } else { Err(GitError::NonFastForward) }
-            })?;
-            return done(local, moved);
-        }
-        let branch = checkout.branch()?;
-        let into = match branch.as_deref() {
-            Some("master") => String::new(),
-            Some(branch) => format!(" into {branch}"),
-            None => " into HEAD".to_owned(),
-        };
-        let message = format!("Merge branch '{}' of {}{into}\n", request.target, remote.url());
-        let next = integrate(&repository, local, old, request.policy, &committer, &message)?;
-        remember(&repository, local, next)?;
-        checkout.move_to(&repository, next)?;
-        if next == old {
-            return done(next, false);
-        }
-    }
-    Err(GitError::NonFastForward)
-}
-
-/// Where it is remembered of which commit `commit` took the place.
-fn place_of(commit: Oid) -> String {
-    format!("refs/supercargo/replaced/{commit}")
-}
-
-/// Remembers that `new` takes the place of `old`, before the checkout moves: a
-/// process that ends between the two finds it when it looks again.
-fn remember(repository: &git2::Repository, old: Oid, new: Oid) -> Result<(), GitError> {
-    if old == new {
-        return Ok(());
-    }
-    let kept = repository.reference(&place_of(new), old, true, "took in what others pushed");
-    kept.map(drop).map_err(GitError::local("remembering what was pushed"))
-}
-
-/// The commit of ours that was taken in when `commit` came to be, if any. Where
-/// several races were lost, the one that there was before the first.
-pub(crate) fn replaced(repository: &git2::Repository, commit: Oid) -> Option<Oid> {
-    let mut first = None;
-    let mut at = commit;
-    for _ in 0..MAX_REPLACED {
-        match repository.refname_to_id(&place_of(at)) {
-            Ok(before) if before != commit => {
-                first = Some(before);
-                at = before;
-            }
-            _ => break,
-        }
-    }
-    first
-}
-
-/// How many lost races are followed back.
-const MAX_REPLACED: usize = 100;
 
 /// Pushes one tag, as it is. A tag of that name at the server must be the same.
 pub(crate) fn push_tag(
@@ -165,13 +74,15 @@ pub(crate) fn push_tag(
             checkout.path()
         )));
     };
-    let moved = push_ref(&repository, remote, local, &reference, false, bounds, |old| match old {
-        None => Ok(Verdict::Push),
+    let push = Verdict::Push { id: local, force: false };
+    let moved = push_ref(&repository, remote, &reference, bounds, &|| false, |old| match old {
+        None => Ok(push),
         Some(old) if old == local => Ok(Verdict::Nothing),
         Some(_) => Err(GitError::Rejected {
             host: remote.host(),
             reference: format!("tag {tag}"),
             message: "already exists there and names something else".to_owned(),
+            meaning: Rejection::Other,
         }),
     })?;
     Ok(Pushed { commit: checkout.head()?, moved })
@@ -193,14 +104,14 @@ pub(crate) fn create_branch(
     if !git2::Reference::is_valid_name(&reference) {
         return Err(GitError::Config(format!("\"{branch}\" cannot be the name of a branch")));
     }
-    let who = signature(identity, time)?;
+    let who = Committer::new(identity, time)?;
     let tree = repository.treebuilder(None).and_then(|t| t.write()).map_err(&local)?;
     let tree = repository.find_tree(tree).map_err(&local)?;
-    let id = repository.commit(None, &who, &who, "Initial commit\n", &tree, &[]).map_err(&local)?;
+    let id = who.commit(&repository, &who.signature, "Initial commit\n", &tree, &[])?;
     let mut there = None;
-    push_ref(&repository, remote, id, &reference, false, bounds, |old| {
+    push_ref(&repository, remote, &reference, bounds, &|| false, |old| {
         there = old;
-        Ok(if old.is_some() { Verdict::Nothing } else { Verdict::Push })
+        Ok(if old.is_some() { Verdict::Nothing } else { Verdict::Push { id, force: false } })
     })?;
     let tip = match there {
         Some(old) => {
@@ -215,20 +126,29 @@ pub(crate) fn create_branch(
     Ok(tip.to_string())
 }
 
-enum Verdict {
-    Push,
+/// What is to be done about a reference, once it is known what the server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Set it to `id`.
+    Push {
+        /// A commit or a tag.
+        id: Oid,
+        /// Whether commits of the server may be dropped by it.
+        force: bool,
+    },
+    /// Leave it.
     Nothing,
 }
 
 /// Connects, shows the server's id of a reference to `judge`, and pushes where
-/// it says so. Whether the reference was moved.
-fn push_ref(
+/// it says so. Whether the reference was moved. Nothing is sent where `called_off`
+/// says so at the last moment.
+pub(crate) fn push_ref(
     repository: &git2::Repository,
     remote: &Remote,
-    id: Oid,
     reference: &str,
-    force: bool,
     bounds: &Bounds,
+    called_off: &dyn Fn() -> bool,
     judge: impl FnOnce(Option<Oid>) -> Result<Verdict, GitError>,
 ) -> Result<bool, GitError> {
     bounds.check("pushing")?;
@@ -244,8 +164,9 @@ fn push_ref(
         .iter()
         .find(|listed| listed.name() == reference)
         .map(|listed| listed.oid());
-    if matches!(judge(old)?, Verdict::Nothing) {
-        return Ok(false);
+    let Verdict::Push { id, force } = judge(old)? else { return Ok(false) };
+    if called_off() {
+        return Err(GitError::Cancelled { doing: "pushing".to_owned() });
     }
     let mut callbacks = conversation.callbacks();
     let checking = conversation.clone();
@@ -283,11 +204,11 @@ fn push_ref(
             message: format!("the server did not say whether it took {reference}"),
         });
     };
-    match status.refusal {
-        None => Ok(true),
-        Some(refusal) if lost_the_race(&refusal) => Err(GitError::NonFastForward),
-        Some(refusal) => {
-            let remarks = conversation.remarks();
+    let Some(refusal) = status.refusal else { return Ok(true) };
+    let remarks = conversation.remarks();
+    match Rejection::read(&refusal, &remarks) {
+        Rejection::Race => Err(GitError::NonFastForward),
+        meaning => {
             let more = if remarks.is_empty() { String::new() } else { format!(" ({remarks})") };
             Err(GitError::Rejected {
                 host: remote.host(),
@@ -295,23 +216,14 @@ fn push_ref(
                     .replace("refs/heads/", "branch ")
                     .replace("refs/tags/", "tag "),
                 message: format!("{refusal}{more}"),
+                meaning,
             })
         }
     }
 }
 
-/// Whether a server's refusal means that another writer was faster
-/// (`steps-git` 4.8).
-pub(crate) fn lost_the_race(refusal: &str) -> bool {
-    let refusal = refusal.trim();
-    ["non-fast-forward", "fetch first", "incorrect old value provided"].contains(&refusal)
-        || refusal.starts_with("cannot lock ref")
-        || refusal.starts_with("failed to update ref")
-        || refusal.starts_with("failed to lock")
-}
-
 /// Brings the objects of a remote branch into the clone.
-fn fetch_branch(
+pub(crate) fn fetch_branch(
     repository: &git2::Repository,
     remote: &Remote,
     branch: &str,
@@ -342,24 +254,4 @@ fn fetch_branch(
         .reference(&tracking, wanted, true, "fetch")
         .map(drop)
         .map_err(GitError::local("fetching the target branch"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::lost_the_race;
-
-    #[test]
-    fn refusals_that_mean_a_lost_race() {
-        let cases = [
-            ("steps-git/4.8-1", "fetch first", true),
-            ("steps-git/4.8-2", "non-fast-forward", true),
-            ("steps-git/4.8-3", "cannot lock ref 'refs/heads/e': is at X but expected Y", true),
-            ("steps-git/4.8-4", "incorrect old value provided", true),
-            ("steps-git/4.8-4", "already exists", false),
-            ("a hook", "pre-receive hook declined", false),
-        ];
-        for (case, refusal, expected) in cases {
-            assert_eq!(lost_the_race(refusal), expected, "{case}");
-        }
-    }
 }

@@ -14,20 +14,36 @@ use git2::Oid;
 use crate::checkout::Checkout;
 use crate::error::GitError;
 use crate::mirror::{Snapshot, open_or_init, remove_leftovers};
+use crate::sign::SigningKey;
 
-/// Who commits.
+/// Who commits, and with which key commits and tags are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The name.
     pub name: String,
     /// The e-mail address.
     pub email: String,
+    /// The key; nothing is signed without one.
+    pub signing_key: Option<SigningKey>,
+}
+
+impl Identity {
+    /// Somebody who signs nothing.
+    pub fn new(name: impl Into<String>, email: impl Into<String>) -> Self {
+        Self { name: name.into(), email: email.into(), signing_key: None }
+    }
+
+    /// The same with a key.
+    #[must_use]
+    pub fn signing_with(self, key: SigningKey) -> Self {
+        Self { signing_key: Some(key), ..self }
+    }
 }
 
 impl Default for Identity {
     /// Kargo's (`steps-git` 4.4).
     fn default() -> Self {
-        Self { name: "Kargo".to_owned(), email: "no-reply@kargo.io".to_owned() }
+        Self::new("Kargo", "no-reply@kargo.io")
     }
 }
 
@@ -114,6 +130,10 @@ impl Repository {
         config.set_str("user.name", &about.identity.name).map_err(&local)?;
         config.set_str("user.email", &about.identity.email).map_err(&local)?;
         config.set_bool("http.sslVerify", !about.insecure_skip_tls_verify).map_err(&local)?;
+        if let Some(key) = &about.identity.signing_key {
+            write_hidden(&dir.join(KEY_FILE), key.text())
+                .map_err(GitError::io("keeping the signing key of a clone"))?;
+        }
         Ok(Self { dir: dir.to_owned(), about })
     }
 
@@ -126,9 +146,18 @@ impl Repository {
         let repository = git2::Repository::open_bare(dir).map_err(&local)?;
         let config = repository.config().and_then(|mut c| c.snapshot()).map_err(&local)?;
         let text = |key: &str| config.get_str(key).map(str::to_owned).map_err(&local);
+        let signing_key = match fs::read_to_string(dir.join(KEY_FILE)) {
+            Ok(key) => Some(SigningKey::parse(&key)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(GitError::io("reading the signing key of a clone")(e)),
+        };
         let about = About {
             url: text("supercargo.url")?,
-            identity: Identity { name: text("user.name")?, email: text("user.email")? },
+            identity: Identity {
+                name: text("user.name")?,
+                email: text("user.email")?,
+                signing_key,
+            },
             insecure_skip_tls_verify: !config.get_bool("http.sslVerify").map_err(&local)?,
         };
         Ok(Self { dir: dir.to_owned(), about })
@@ -403,6 +432,17 @@ fn check_sparse(patterns: &[String]) -> Result<(), GitError> {
 
 /// The file in a clone that holds its URL as configured.
 const URL_FILE: &str = "configured-url";
+/// The file in a clone that holds the key that its commits are signed with.
+const KEY_FILE: &str = "signing-key";
+
+/// Writes a file that its owner alone can read.
+fn write_hidden(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
 
 impl Repository {
     /// Keeps the URL as it was configured, userinfo included, for the steps
@@ -413,13 +453,7 @@ impl Repository {
     /// # Errors
     /// What the disk says.
     pub fn remember_configured_url(&self, url: &str) -> Result<(), GitError> {
-        use std::io::Write;
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        options
-            .open(self.dir.join(URL_FILE))
-            .and_then(|mut file| file.write_all(url.as_bytes()))
+        write_hidden(&self.dir.join(URL_FILE), url)
             .map_err(GitError::io("keeping the URL of a clone"))
     }
 

@@ -3,7 +3,7 @@
 //! Steps only need a submodule's files, so it gets no Git directory: the files
 //! of its commit are written from a mirror. Staging leaves its entry alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
 use git2::{ObjectType, Oid, Repository, Tree};
@@ -40,6 +40,11 @@ pub(crate) fn submodules(
     let text = String::from_utf8_lossy(blob.content()).into_owned();
     let mut found = Vec::new();
     for (path, url) in parse(&text) {
+        if !is_plain(&path) {
+            return Err(GitError::Config(format!(
+                ".gitmodules names the path {path:?}, which leads out of the checkout; correct it"
+            )));
+        }
         // What .gitmodules names and the tree lacks was removed by half.
         let Ok(entry) = tree.get_path(Path::new(&path)) else { continue };
         if entry.kind() == Some(ObjectType::Commit) {
@@ -51,6 +56,37 @@ pub(crate) fn submodules(
         return Err(GitError::Config(format!("more than {MAX_SUBMODULES} submodules")));
     }
     Ok(found)
+}
+
+/// Whether a path stays beneath the folder that it starts in, and out of Git's
+/// own: a tree that was made by hand may hold any name.
+fn is_plain(path: &str) -> bool {
+    path.split('/').all(|part| {
+        !matches!(part, "" | "." | "..")
+            && !part.eq_ignore_ascii_case(".git")
+            && !part.contains(['\\', '\0'])
+    })
+}
+
+/// The folder at `path` beneath `parent`, made where it is not there. No
+/// symbolic link may be on the way.
+fn folder(parent: &Path, path: &str) -> Result<PathBuf, GitError> {
+    let mut at = parent.to_owned();
+    for part in path.split('/') {
+        at.push(part);
+        match std::fs::symlink_metadata(&at) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                return Err(GitError::Config(format!(
+                    "the submodule {path} cannot be written: {part} is no folder"
+                )));
+            }
+            Err(_) => {
+                std::fs::create_dir(&at).map_err(GitError::io("making a submodule's folder"))?;
+            }
+        }
+    }
+    Ok(at)
 }
 
 /// Path and URL of each section of a `.gitmodules` file that has both.
@@ -112,37 +148,64 @@ impl Checkout {
     }
 }
 
-/// Writes the files of a commit into a directory and returns the commit's own
-/// submodules.
+/// Writes the files of a submodule's commit into its folder beneath `parent`.
+/// Returns the folder and the commit's own submodules.
 pub(crate) fn export(
     snapshot: &Snapshot,
     url: &str,
-    commit: &str,
-    into: &Path,
-) -> Result<Vec<Submodule>, GitError> {
+    submodule: &Submodule,
+    parent: &Path,
+) -> Result<(PathBuf, Vec<Submodule>), GitError> {
+    let commit = &submodule.commit;
     let doing = GitError::local("writing the files of a submodule");
     let repository = Repository::open_bare(snapshot.dir()).map_err(&doing)?;
     let found = Oid::from_str(commit).and_then(|id| repository.find_commit(id));
     let Ok(found) = found else {
         return Err(GitError::CommitNotFound {
-            commit: commit.to_owned(),
+            commit: commit.clone(),
             url: url.to_owned(),
             hint: "; push it there, or correct the submodule".to_owned(),
         });
     };
     let tree = found.tree().map_err(&doing)?;
     // In memory alone: nothing of the mirror is written.
-    std::fs::create_dir_all(into).map_err(GitError::io("making a submodule's folder"))?;
-    repository.set_workdir(into, false).map_err(&doing)?;
+    let into = folder(parent, &submodule.path)?;
+    repository.set_workdir(&into, false).map_err(&doing)?;
     let mut options = CheckoutBuilder::new();
     options.force().update_index(false);
     repository.checkout_tree(tree.as_object(), Some(&mut options)).map_err(&doing)?;
-    submodules(&repository, &tree, url)
+    Ok((into, submodules(&repository, &tree, url)?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{absolute, parse};
+    use super::{absolute, folder, is_plain, parse};
+
+    #[test]
+    fn submodules_stay_in_their_checkout() {
+        for (path, plain) in [
+            ("libs/a", true),
+            ("a", true),
+            ("../a", false),
+            ("libs/../../a", false),
+            ("/etc", false),
+            ("a/.git/hooks", false),
+            (".GIT", false),
+            ("a//b", false),
+            ("./a", false),
+            ("a\\..\\b", false),
+            ("", false),
+        ] {
+            assert_eq!(is_plain(path), plain, "{path}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", dir.path().join("link")).unwrap();
+        assert!(folder(dir.path(), "libs/a").unwrap().is_dir());
+        let error = folder(dir.path(), "link/a").unwrap_err().to_string();
+        assert_eq!(error, "the submodule link/a cannot be written: link is no folder");
+        assert!(std::fs::read_dir(dir.path().join("elsewhere")).unwrap().next().is_none());
+    }
 
     #[test]
     fn gitmodules_are_read() {

@@ -7,6 +7,7 @@ use credentials::{CredentialKind, Login};
 
 use crate::argocd::ancestry::Ancestry;
 use crate::error::{ErrorClass, StepError};
+use crate::git_user::{self, GitUsers};
 use crate::step::StepContext;
 use crate::workdir::WorkPath;
 use crate::world::World;
@@ -16,12 +17,34 @@ use crate::world::World;
 pub struct GitAccess {
     /// Mirrors, clones and pushes.
     pub git: Arc<git::Git>,
-    /// Who commits where a clone names no author (`steps-git` 4.4).
+    /// Who commits where neither a clone names an author nor the ClusterConfig
+    /// a user (`steps-git` 4.4).
     pub identity: git::Identity,
+    /// Where the user that the ClusterConfig names is looked up; absent where
+    /// there is no cluster.
+    pub users: Option<Arc<dyn GitUsers>>,
     /// How git-push takes in remote commits (`GIT_PUSH_INTEGRATION_POLICY`).
     pub policy: git::IntegrationPolicy,
     /// What is known about which commit came after which.
     pub ancestry: Ancestry,
+    /// What github-push may do.
+    pub github_push: GitHubPushSettings,
+}
+
+/// What `github-push` may do (`steps-git` 10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GitHubPushSettings {
+    /// How many commits are made at a time (`GITHUB_PUSH_MAX_REVISIONS`).
+    pub max_revisions: usize,
+    /// Whether GitHub signs commits that are not signed with the clone's own
+    /// key (`GITHUB_PUSH_VERIFY_UNTRUSTED_COMMITS`).
+    pub verify_untrusted: bool,
+}
+
+impl Default for GitHubPushSettings {
+    fn default() -> Self {
+        Self { max_revisions: 10, verify_untrusted: false }
+    }
 }
 
 impl GitAccess {
@@ -30,17 +53,21 @@ impl GitAccess {
         Self {
             git,
             identity: git::Identity::default(),
+            users: None,
             policy: git::IntegrationPolicy::AlwaysRebase,
             ancestry: Ancestry::default(),
+            github_push: GitHubPushSettings::default(),
         }
     }
 
-    /// With what the environment says: `GITCLIENT_NAME`, `GITCLIENT_EMAIL`
-    /// (`steps-git` 4.4) and `GIT_PUSH_INTEGRATION_POLICY` (4.7). `read` looks
-    /// a variable up.
+    /// With what the environment says: `GITCLIENT_NAME`, `GITCLIENT_EMAIL`,
+    /// `GITCLIENT_SIGNING_KEY_TYPE`, `GITCLIENT_SIGNING_KEY_PATH` (`steps-git`
+    /// 4.4), `GIT_PUSH_INTEGRATION_POLICY` (4.7), `GITHUB_PUSH_MAX_REVISIONS`
+    /// and `GITHUB_PUSH_VERIFY_UNTRUSTED_COMMITS` (10). `read` looks a variable
+    /// up.
     ///
     /// # Errors
-    /// A policy that is none.
+    /// A policy that is none, a signing key that cannot be used.
     pub fn from_environment(
         git: Arc<git::Git>,
         read: impl Fn(&str) -> Option<String>,
@@ -53,10 +80,56 @@ impl GitAccess {
         if let Some(email) = text("GITCLIENT_EMAIL") {
             access.identity.email = email;
         }
+        match text("GITCLIENT_SIGNING_KEY_TYPE").as_deref() {
+            // The key itself tells which of them it is.
+            None | Some("gpg" | "ssh") => {}
+            Some(other) => {
+                return Err(git::GitError::Config(format!(
+                    "GITCLIENT_SIGNING_KEY_TYPE is {other:?}; it must be gpg or ssh"
+                )));
+            }
+        }
+        if let Some(path) = text("GITCLIENT_SIGNING_KEY_PATH") {
+            let key = std::fs::read_to_string(&path).map_err(|e| {
+                git::GitError::Config(format!("GITCLIENT_SIGNING_KEY_PATH {path}: {e}"))
+            })?;
+            access.identity.signing_key = Some(git::SigningKey::parse(&key)?);
+        }
         if let Some(policy) = text("GIT_PUSH_INTEGRATION_POLICY") {
             access.policy = policy.parse()?;
         }
+        let wrong = |name: &str, value: &str, must: &str| {
+            git::GitError::Config(format!("{name} is {value:?}; it must be {must}"))
+        };
+        let name = "GITHUB_PUSH_MAX_REVISIONS";
+        if let Some(value) = text(name) {
+            let number = value.parse().ok().filter(|n| (1..=250).contains(n));
+            access.github_push.max_revisions =
+                number.ok_or_else(|| wrong(name, &value, "a number from 1 to 250"))?;
+        }
+        let name = "GITHUB_PUSH_VERIFY_UNTRUSTED_COMMITS";
+        if let Some(value) = text(name) {
+            access.github_push.verify_untrusted =
+                value.parse().map_err(|_| wrong(name, &value, "true or false"))?;
+        }
         Ok(access)
+    }
+
+    /// Who commits where a clone names no author.
+    ///
+    /// # Errors
+    /// A Secret or key that is not there or cannot be used, an API server that
+    /// does not answer.
+    pub async fn system_user(&self) -> Result<git::Identity, StepError> {
+        const PREFIX: &str = "error resolving system git user";
+        let configured = match &self.users {
+            Some(users) => users
+                .configured()
+                .await
+                .map_err(|e| StepError { message: format!("{PREFIX}: {}", e.message), ..e })?,
+            None => None,
+        };
+        git_user::system_user(&self.identity, configured).map_err(|e| step_error(PREFIX, &e))
     }
 }
 
@@ -88,20 +161,7 @@ pub(crate) async fn remote_of(
     let git = &access(world)?.git;
     // For messages, and to refuse what is no URL before anybody is asked.
     let bare = git.remote(url, None, insecure_skip_tls_verify).map_err(|e| step_error("", &e))?;
-    let Some(store) = &world.credentials else { return Ok(bare) };
-    let found = store.get(project, CredentialKind::Git, bare.url()).await;
-    let Some(credential) = found.map_err(|e| {
-        let class = match e.class() {
-            credentials::ErrorClass::Auth => ErrorClass::Auth,
-            credentials::ErrorClass::Config => ErrorClass::Config,
-            credentials::ErrorClass::RateLimited { retry_after } => {
-                ErrorClass::RateLimited { retry_after }
-            }
-            credentials::ErrorClass::Transient => ErrorClass::Transient,
-        };
-        StepError::new(class, format!("error getting credentials for {}: {e}", bare.url()))
-    })?
-    else {
+    let Some(credential) = credential(context, world, bare.url()).await? else {
         return Ok(bare);
     };
     let source = credential.source.to_string();
@@ -119,6 +179,26 @@ pub(crate) async fn remote_of(
         }
     };
     git.remote(url, Some(auth), insecure_skip_tls_verify).map_err(|e| step_error("", &e))
+}
+
+/// The credentials that the Project has for a URL without userinfo, if any.
+pub(crate) async fn credential(
+    context: &StepContext,
+    world: &World,
+    url: &str,
+) -> Result<Option<credentials::Credential>, StepError> {
+    let Some(store) = &world.credentials else { return Ok(None) };
+    store.get(&context.project, CredentialKind::Git, url).await.map_err(|e| {
+        let class = match e.class() {
+            credentials::ErrorClass::Auth => ErrorClass::Auth,
+            credentials::ErrorClass::Config => ErrorClass::Config,
+            credentials::ErrorClass::RateLimited { retry_after } => {
+                ErrorClass::RateLimited { retry_after }
+            }
+            credentials::ErrorClass::Transient => ErrorClass::Transient,
+        };
+        StepError::new(class, format!("error getting credentials for {url}: {e}"))
+    })
 }
 
 /// The checkout that a path of a step's config belongs to, and the path as
@@ -156,6 +236,23 @@ pub(crate) fn resolve(context: &StepContext, configured: &str) -> Result<WorkPat
     })
 }
 
+/// Moves a checkout to the commit that a push recorded as its output: what the
+/// push itself had done to the checkout before the directory was lost.
+pub(crate) async fn follow_push(
+    access: &GitAccess,
+    checkout: &git::Checkout,
+    output: &serde_json::Map<String, serde_json::Value>,
+) -> Result<(), StepError> {
+    let Some(commit) = output.get("commit").and_then(serde_json::Value::as_str) else {
+        return Ok(());
+    };
+    access
+        .git
+        .follow(checkout, commit)
+        .await
+        .map_err(|e| step_error("error syncing local branch after push", &e))
+}
+
 /// What a Git operation failed with, as a step tells it: `<prefix>: <error>`.
 pub(crate) fn step_error(prefix: &str, error: &git::GitError) -> StepError {
     let class = match error.class() {
@@ -170,14 +267,21 @@ pub(crate) fn step_error(prefix: &str, error: &git::GitError) -> StepError {
     StepError::new(class, message)
 }
 
-/// The author that a step's config names.
-#[derive(Clone, Debug, serde::Deserialize)]
+/// The author that a step's config names. It replaces the system's user whole:
+/// without a key of its own nothing is signed (`steps-git` 4.4 rules 5 and 6).
+#[derive(Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Author {
     name: String,
     email: String,
     #[serde(default)]
     signing_key: String,
+}
+
+impl std::fmt::Debug for Author {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Author").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Author {
@@ -196,20 +300,18 @@ impl Author {
     }
 
     /// Who that is.
-    pub(crate) fn identity(&self, kind: &str) -> Result<git::Identity, StepError> {
-        if !self.signing_key.is_empty() {
-            return Err(StepError::failed(
-                ErrorClass::Config,
-                format!(
-                    "invalid {kind} config: author.signingKey: signing commits is not available in this version; remove signingKey"
-                ),
-            ));
-        }
+    pub(crate) fn identity(&self) -> Result<git::Identity, StepError> {
         // `Name <address>` is a valid e-mail address here, as in Kargo.
         let email = match self.email.rsplit_once('<') {
             Some((_, rest)) => rest.trim_end().trim_end_matches('>'),
             None => &self.email,
         };
-        Ok(git::Identity { name: self.name.clone(), email: email.to_owned() })
+        let identity = git::Identity::new(&self.name, email);
+        if self.signing_key.is_empty() {
+            return Ok(identity);
+        }
+        let key = git::SigningKey::parse(&self.signing_key)
+            .map_err(|e| step_error("author.signingKey", &e))?;
+        Ok(identity.signing_with(key))
     }
 }

@@ -2,7 +2,7 @@
 //! run, how they resume, and what they leave behind.
 //!
 //! * [`argocd`]: Applications, and what their state means.
-//! * [`git_access`]: how steps get at Git.
+//! * [`git_access`]: how steps get at Git; [`git_user`]: who commits.
 //! * [`forge_access`]: how steps get at pull requests.
 //! * [`engine`]: runs the steps and resumes them.
 //! * [`build`], [`inflation`]: a Promotion from a Stage, tasks in place.
@@ -22,6 +22,7 @@ pub mod error;
 pub mod forge_access;
 pub mod functions;
 pub mod git_access;
+pub mod git_user;
 pub mod inflation;
 pub mod reference;
 pub mod step;

@@ -180,6 +180,13 @@ pub trait Step: Send + Sync {
         true
     }
 
+    /// Whether it is run again, with [`Attempt::Replay`], where a lost working
+    /// directory is rebuilt. A step that acts outside does then to the directory
+    /// what its act had done to it, and nothing outside.
+    fn replays(&self) -> bool {
+        self.effect() == Effect::WorkingDirectory
+    }
+
     /// The soft limit on the step's whole time, if it has one.
     fn default_timeout(&self) -> Option<Duration> {
         None

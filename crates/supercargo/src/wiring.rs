@@ -17,15 +17,19 @@ use promotion::argocd::cluster::ClusterArgoCd;
 use promotion::engine::Engine;
 use promotion::forge_access::ForgeAccess;
 use promotion::git_access::GitAccess;
+use promotion::git_user::ClusterGitUsers;
 use promotion::step::Registry;
 use promotion::steps::argocd_update::ArgoCdUpdate;
 use promotion::steps::argocd_wait::ArgoCdWait;
+use promotion::steps::git_clear::GitClear;
 use promotion::steps::git_clone::GitClone;
 use promotion::steps::git_commit::GitCommit;
 use promotion::steps::git_merge_pr::GitMergePr;
 use promotion::steps::git_open_pr::GitOpenPr;
 use promotion::steps::git_push::GitPush;
+use promotion::steps::git_tag::GitTag;
 use promotion::steps::git_wait_for_pr::GitWaitForPr;
+use promotion::steps::github_push::GitHubPush;
 use promotion::steps::yaml_parse::YamlParse;
 use promotion::steps::yaml_update::YamlUpdate;
 use promotion::world::World;
@@ -43,6 +47,9 @@ pub fn steps() -> Registry {
         .with(GitOpenPr)
         .with(GitPush::default())
         .with(GitWaitForPr)
+        .with(GitTag)
+        .with(GitClear)
+        .with(GitHubPush::default())
         .with(YamlParse)
         .with(YamlUpdate)
 }
@@ -162,8 +169,10 @@ pub async fn context(
     let commits = sources::git::Commits::new(Arc::clone(&git), sources::git::Settings::default());
     let policy = |name: &str| std::env::var(name).ok();
     let mut git = GitAccess::from_environment(git, policy).map_err(|e| e.to_string())?;
-    git.identity =
-        git::Identity { name: args.git_client_name.clone(), email: args.git_client_email.clone() };
+    git.identity.name.clone_from(&args.git_client_name);
+    git.identity.email.clone_from(&args.git_client_email);
+    git.users =
+        Some(Arc::new(ClusterGitUsers::new(client.clone(), &args.system_resources_namespace)));
 
     let read = |name: &str| std::env::var(name).ok();
     let credentials: Arc<dyn CredentialStore> =

@@ -1,10 +1,13 @@
 //! Git against the sandbox's Git host.
 
 mod auth;
+mod batch;
 mod cache;
 mod clone;
+mod machine;
 mod mirrors;
 mod push;
+mod sign;
 mod ssh;
 
 use std::path::PathBuf;

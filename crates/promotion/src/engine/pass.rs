@@ -83,7 +83,8 @@ impl<'a> Pass<'a> {
             .iter()
             .map(|s| {
                 let kind = self.engine.registry.get(&s.uses)?;
-                Some(Traits { effect: kind.effect(), needs_workdir: kind.needs_workdir() })
+                let effect = if kind.replays() { Effect::WorkingDirectory } else { kind.effect() };
+                Some(Traits { effect, needs_workdir: kind.needs_workdir() })
             })
             .collect();
         let plan = plan::plan(&self.status, &names, &kinds, lost);

@@ -8,7 +8,8 @@
 //! | `checkout[].branch`, `.commit`, `.tag` | | what to check out: one of them, or none for the default branch |
 //! | `checkout[].create` | `false` | makes a branch that does not exist, with one empty commit |
 //! | `checkout[].sparse` | | only these folders, and the files in the folders above them |
-//! | `author.name`, `.email`, `.signingKey` | the system's | who commits; a key is refused until commits can be signed |
+//! | `author.name`, `.email` | the system's | who commits and tags |
+//! | `author.signingKey` | | the private key, OpenPGP or SSH, that commits and tags are signed with; without it those of a named author are not signed |
 //! | `insecureSkipTLSVerify` | `false` | takes the server's certificate unseen |
 //! | `recurseSubmodules` | `false` | also writes the files of submodules, and of theirs |
 //! | `blobless` | `false` | accepted; clones share a full mirror here, so it changes nothing |
@@ -160,8 +161,8 @@ impl Step for GitClone {
         check_aliases(&config.checkout)?;
         let access = git_access::access(world)?;
         let identity = match &config.author {
-            Some(author) => author.identity(KIND)?,
-            None => access.identity.clone(),
+            Some(author) => author.identity()?,
+            None => access.system_user().await?,
         };
         let insecure = config.insecure_skip_tls_verify;
         let remote = git_access::remote(context, world, &config.repo_url, insecure).await?;
@@ -319,9 +320,8 @@ impl Clone<'_> {
                 .snapshot(&remote, git::Freshness::Now, &self.context.cancel)
                 .await
                 .map_err(failed)?;
-            let into = parent.join(&submodule.path);
-            let inner =
-                git.export(&snapshot, &remote, &submodule.commit, &into).await.map_err(failed)?;
+            let (into, inner) =
+                git.export(&snapshot, &remote, &submodule, &parent).await.map_err(failed)?;
             todo.extend(inner.into_iter().map(|inner| (into.clone(), inner, depth + 1)));
         }
         Ok(())

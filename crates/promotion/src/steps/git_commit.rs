@@ -5,7 +5,8 @@
 //! | `path` | required | a checkout of a `git-clone` step; with a folder in one, only that folder's changes are committed |
 //! | `message` | required | the commit message, verbatim |
 //! | `messageFromSteps` | | in place of `message`: aliases of earlier steps whose messages make it up (for manifests older than Kargo 1.5) |
-//! | `author.name`, `.email`, `.signingKey` | the clone's | author and committer of this commit; a key is refused until commits can be signed |
+//! | `author.name`, `.email` | the clone's | author and committer of this commit |
+//! | `author.signingKey` | | the private key, OpenPGP or SSH, that this commit is signed with; without it that of a named author is not signed |
 //!
 //! `.gitignore` is honoured. The commit's times are the recorded start of the
 //! step, so a step that is replayed makes the very same commit.
@@ -87,7 +88,7 @@ impl Step for GitCommit {
         let config: Config = context.config(KIND)?;
         let (checkout, path) = git_access::checkout(context, world, &config.path).await?;
         let identity = match &config.author {
-            Some(author) => author.identity(KIND)?,
+            Some(author) => author.identity()?,
             None => checkout.repository().about().identity.clone(),
         };
         let message = match config.message {

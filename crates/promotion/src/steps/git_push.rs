@@ -12,10 +12,15 @@
 //!
 //! Commits that others have pushed in the meantime are taken in first: by
 //! default ours are rebased onto them. A merge conflict ends the step; nothing
-//! is lost or overwritten. Promotions of one controller wait for each other at
-//! a branch; against writers elsewhere each attempt checks that the branch is
-//! still what it had looked at, and tries again (after 1 s, then 1.5 times as
-//! long each time, at most 30 s, plus up to half of that).
+//! is lost or overwritten. Promotions of one controller that push to one branch
+//! wait for each other, and those that wait are pushed together, each with its
+//! own commits. Against writers elsewhere each attempt checks that the branch
+//! is still what it had looked at, and tries again (after 1 s, then 1.5 times
+//! as long each time, at most 30 s, plus up to half of that).
+//!
+//! What is rebased or merged is signed where the clone signs. With
+//! `GIT_PUSH_INTEGRATION_POLICY` `RebaseOrMerge` or `RebaseOrFail` nothing is
+//! rebased whose signature would change hands.
 //!
 //! A step that was cut off recognises its own push: a branch that is at or
 //! after its commit is done.
@@ -30,6 +35,11 @@
 //!   config:
 //!     path: ./src
 //! ```
+//!
+//! Errors: a merge conflict; a host that refuses the push, with what it said
+//! and what can be done (a protected branch, commits that must be signed, a
+//! secret that it found, an account that may not push); a race that was lost
+//! `maxAttempts` times.
 //!
 //! Source of the rules: `steps-git` 9 and 4.7.
 
@@ -90,14 +100,14 @@ impl GitPush {
     pub fn with_first_wait(first_wait: Duration) -> Self {
         Self { first_wait }
     }
+}
 
-    /// How long to wait after the attempt of this number (from 0). `random` is
-    /// between 0 and 1.
-    fn wait(&self, attempt: u32, random: f64) -> Duration {
-        let factor = 1.5f64.powi(i32::try_from(attempt.min(64)).unwrap_or(64));
-        let wait = (self.first_wait.as_secs_f64() * factor).min(MAX_WAIT.as_secs_f64());
-        Duration::from_secs_f64(wait * (1.0 + random / 2.0))
-    }
+/// How long to wait after the attempt of this number (from 0), if `first` is
+/// the wait after the first. `random` is between 0 and 1.
+pub(super) fn pause(first: Duration, attempt: u32, random: f64) -> Duration {
+    let factor = 1.5f64.powi(i32::try_from(attempt.min(64)).unwrap_or(64));
+    let wait = (first.as_secs_f64() * factor).min(MAX_WAIT.as_secs_f64());
+    Duration::from_secs_f64(wait * (1.0 + random / 2.0))
 }
 
 #[async_trait]
@@ -108,6 +118,11 @@ impl Step for GitPush {
 
     fn effect(&self) -> Effect {
         Effect::Outside
+    }
+
+    /// A push that took in others' commits moved the checkout.
+    fn replays(&self) -> bool {
+        true
     }
 
     fn config_schema(&self) -> Value {
@@ -163,6 +178,10 @@ impl Step for GitPush {
         let config: Config = context.config(KIND)?;
         let access = git_access::access(world)?;
         let (checkout, _) = git_access::checkout(context, world, &config.path).await?;
+        if let Attempt::Replay { output } = &context.attempt {
+            git_access::follow_push(access, &checkout, output).await?;
+            return Ok(StepResult::succeeded().with_output(output.clone()));
+        }
         let repository = checkout.repository();
         let url = repository.configured_url().map_err(|e| {
             step_error(&format!("error loading working tree from {}", config.path), &e)
@@ -255,7 +274,7 @@ impl GitPush {
             }
             // What a broken attempt may have pushed is looked for from now on.
             request.again = true;
-            let wait = self.wait(attempt, random());
+            let wait = pause(self.first_wait, attempt, random());
             attempt += 1;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -267,7 +286,7 @@ impl GitPush {
 
 /// A number between 0 and 1 that need not be a good one: it keeps controllers
 /// from running in step.
-fn random() -> f64 {
+pub(super) fn random() -> f64 {
     use std::hash::{BuildHasher, Hasher};
     let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(hash >> 32).unwrap_or_default()) / f64::from(u32::MAX)
@@ -279,9 +298,9 @@ mod tests {
 
     #[test]
     fn waits_grow_and_are_capped() {
-        let push = GitPush::default();
-        let waits = [0, 1, 2, 8, 9, 1000].map(|n| push.wait(n, 0.0).as_millis());
+        let first = Duration::from_secs(1);
+        let waits = [0, 1, 2, 8, 9, 1000].map(|n| pause(first, n, 0.0).as_millis());
         assert_eq!(waits, [1000, 1500, 2250, 25_628, 30_000, 30_000]);
-        assert_eq!(push.wait(0, 1.0).as_millis(), 1500);
+        assert_eq!(pause(first, 0, 1.0).as_millis(), 1500);
     }
 }

@@ -10,39 +10,46 @@ use sandbox::git_host::{FileChange, GitHost, GitHostOptions};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::git_clear::GitClear;
 use super::git_clone::GitClone;
 use super::git_commit::GitCommit;
 use super::git_push::GitPush;
+use super::git_tag::GitTag;
+use super::github_push::GitHubPush;
 use crate::error::{ErrorClass, StepError};
+use crate::forge_access::ForgeAccess;
 use crate::git_access::GitAccess;
 use crate::step::{Attempt, Registry, Step, StepContext, StepResult};
 use crate::workdir::WorkDir;
 use crate::world::World;
 
-const REPO: &str = "team/app";
-const CANARY: &str = "canary-4e21-token";
+pub(super) const REPO: &str = "team/app";
+pub(super) const CANARY: &str = "canary-4e21-token";
 
-fn registry() -> Registry {
+pub(super) fn registry() -> Registry {
     Registry::default()
         .with(GitClone)
         .with(GitCommit)
+        .with(GitClear)
+        .with(GitTag)
+        .with(GitHubPush::with_first_wait(Duration::from_millis(1)))
         .with(GitPush::with_first_wait(Duration::from_millis(1)))
 }
 
 /// A Git host and a controller's Git.
-struct Site {
-    host: Arc<GitHost>,
-    world: World,
-    dir: tempfile::TempDir,
+pub(super) struct Site {
+    pub(super) host: Arc<GitHost>,
+    world: std::sync::Mutex<World>,
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Site {
-    async fn new(files: &[(&str, &str)]) -> Self {
+    pub(super) async fn new(files: &[(&str, &str)]) -> Self {
         Self::with(files, &[], |_| {}).await
     }
 
     /// With Secrets (URL, user, token) in the Project.
-    async fn with(
+    pub(super) async fn with(
         files: &[(&str, &str)],
         secrets: &[(&str, &str)],
         change: impl FnOnce(&mut GitAccess),
@@ -77,14 +84,28 @@ impl Site {
             credentials: Some(Arc::new(FixedCredentials::new(secrets, lookup))),
             ..World::default()
         };
-        Self { host, world, dir }
+        Self { host, world: std::sync::Mutex::new(world), dir }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         self.host.repository_url(REPO)
     }
 
-    fn promotion(&self, name: &str) -> Promotion<'_> {
+    /// With these Git providers.
+    pub(super) fn use_forges(&self, forges: Arc<dyn forge::Forges>) {
+        let access = ForgeAccess { forges, ui_base_url: String::new() };
+        self.world.lock().unwrap().forge = Some(access);
+    }
+
+    /// A controller that starts with an empty volume for mirrors.
+    pub(super) fn forget_mirrors(&self) {
+        let options = git::GitOptions::new(self.dir.path().join("other-mirrors"));
+        if let Some(access) = &mut self.world.lock().unwrap().git {
+            access.git = Arc::new(git::Git::open(options).unwrap());
+        }
+    }
+
+    pub(super) fn promotion(&self, name: &str) -> Promotion<'_> {
         let base = self.dir.path().join(name);
         Promotion {
             site: self,
@@ -93,27 +114,30 @@ impl Site {
             lost: 0,
             state: Map::new(),
             messages: Vec::new(),
+            cancel: CancellationToken::new(),
         }
     }
 
-    async fn messages(&self) -> Vec<String> {
+    pub(super) async fn messages(&self) -> Vec<String> {
         let log = self.host.log(REPO, "main").await.unwrap();
         log.into_iter().map(|c| c.message.trim().to_owned()).collect()
     }
 }
 
 /// What the engine does around steps, as far as they can tell.
-struct Promotion<'a> {
+pub(super) struct Promotion<'a> {
     site: &'a Site,
     name: String,
-    workdir: WorkDir,
+    pub(super) workdir: WorkDir,
     lost: usize,
-    state: Map<String, Value>,
+    pub(super) state: Map<String, Value>,
     messages: Vec<(String, String)>,
+    /// Cancels the step at work.
+    pub(super) cancel: CancellationToken,
 }
 
 impl Promotion<'_> {
-    async fn attempt(
+    pub(super) async fn attempt(
         &mut self,
         kind: &str,
         alias: &str,
@@ -141,10 +165,11 @@ impl Promotion<'_> {
             freight: api::FreightCollection::default(),
             target_freight: api::FreightReference::default(),
             workdir: self.workdir.clone(),
-            cancel: CancellationToken::new(),
+            cancel: self.cancel.clone(),
         };
         let step = registry.get(kind).unwrap();
-        let result = step.run(&context, &self.site.world).await;
+        let world = self.site.world.lock().unwrap().clone();
+        let result = step.run(&context, &world).await;
         let shown = match &result {
             Ok(result) => format!("{result:?}"),
             Err(error) => format!("{error} {error:?}"),
@@ -156,7 +181,7 @@ impl Promotion<'_> {
         result
     }
 
-    async fn run(
+    pub(super) async fn run(
         &mut self,
         kind: &str,
         alias: &str,
@@ -165,45 +190,52 @@ impl Promotion<'_> {
         self.attempt(kind, alias, config, Attempt::First).await
     }
 
-    async fn fails(&mut self, kind: &str, config: Value) -> StepError {
+    pub(super) async fn fails(&mut self, kind: &str, config: Value) -> StepError {
         self.run(kind, "failing", config).await.unwrap_err()
     }
 
-    async fn clone_main(&mut self) {
+    pub(super) async fn clone_main(&mut self) {
         let config =
             json!({"repoURL": self.site.url(), "checkout": [{"branch": "main", "path": "./src"}]});
         self.run("git-clone", "clone", config).await.unwrap();
     }
 
-    async fn commit(&mut self, message: &str) -> StepResult {
+    pub(super) async fn replay_clone(&mut self) {
+        let config =
+            json!({"repoURL": self.site.url(), "checkout": [{"branch": "main", "path": "./src"}]});
+        let replay = self.replay("clone");
+        self.attempt("git-clone", "clone", config, replay).await.unwrap();
+    }
+
+    pub(super) async fn commit(&mut self, message: &str) -> StepResult {
         let config = json!({"path": "./src", "message": message});
         self.run("git-commit", "commit", config).await.unwrap()
     }
 
-    async fn push(&mut self) -> Result<StepResult, StepError> {
+    pub(super) async fn push(&mut self) -> Result<StepResult, StepError> {
         self.run("git-push", "push", json!({"path": "./src"})).await
     }
 
-    fn on_disk(&self, path: &str) -> std::path::PathBuf {
+    pub(super) fn on_disk(&self, path: &str) -> std::path::PathBuf {
         self.workdir.on_disk(&self.workdir.resolve(path).unwrap())
     }
 
-    fn write(&self, path: &str, content: &str) {
+    pub(super) fn write(&self, path: &str, content: &str) {
         std::fs::write(self.on_disk(path), content).unwrap();
     }
 
-    fn output(&self, alias: &str, key: &str) -> Value {
+    pub(super) fn output(&self, alias: &str, key: &str) -> Value {
         self.state.get(alias).and_then(|o| o.get(key)).cloned().unwrap_or_default()
     }
 
     /// The working directory goes away, as with the controller's disk.
-    fn lose_workdir(&mut self) {
+    pub(super) fn lose_workdir(&mut self) {
         self.lost += 1;
         let base = self.site.dir.path().join(format!("{}-{}", self.name, self.lost));
         self.workdir = WorkDir::open(&base).unwrap().0;
     }
 
-    fn replay(&self, alias: &str) -> Attempt {
+    pub(super) fn replay(&self, alias: &str) -> Attempt {
         let output = self.state.get(alias).and_then(Value::as_object).cloned().unwrap_or_default();
         Attempt::Replay { output }
     }
@@ -404,10 +436,6 @@ async fn an_author_can_be_named() {
     assert_eq!(log[0].author, "Other <other@example.com>");
     assert_eq!(log[0].committer, "Other <other@example.com>");
     assert_eq!(log[1].author, "Bot <bot@example.com>");
-    let author = json!({"name": "B", "email": "b@x.y", "signingKey": "KEY"});
-    let error =
-        p.fails("git-commit", json!({"path": "src", "message": "m", "author": author})).await;
-    assert!(error.failed && error.message.contains("signing commits is not available"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -227,6 +227,22 @@ impl GitHost {
             .collect())
     }
 
+    /// The signature of a commit as it is stored; `None` where it has none.
+    ///
+    /// # Errors
+    /// What `git` says.
+    pub async fn signature(
+        &self,
+        path: &str,
+        commit: &str,
+    ) -> Result<Option<String>, GitHostError> {
+        check_ref(commit)?;
+        let out = self.git(path, &["cat-file", "commit", commit], &[]).await?;
+        let text = String::from_utf8_lossy(&out).into_owned();
+        let header = text.split("\n\n").next().unwrap_or_default();
+        Ok(header.split_once("\ngpgsig ").map(|(_, signature)| signature.to_owned()))
+    }
+
     /// A file on a branch (or at a commit); `None` where there is none.
     ///
     /// # Errors

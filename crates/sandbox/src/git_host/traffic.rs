@@ -41,6 +41,16 @@ pub struct GitRequest {
 
 type Interlude = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
+/// Requests that are to fail.
+#[derive(Clone, Copy)]
+struct Failure {
+    /// How many are answered before.
+    spare: usize,
+    left: usize,
+    status: u16,
+    only: Option<GitService>,
+}
+
 #[derive(Default)]
 struct State {
     auth: Option<(String, String)>,
@@ -48,7 +58,7 @@ struct State {
     requests: VecDeque<GitRequest>,
     total: u64,
     reject_pushes: Option<String>,
-    fail: Option<(usize, u16, Option<GitService>)>,
+    fail: Option<Failure>,
     delay: Duration,
     redirects: Vec<(String, String)>,
     before_push: VecDeque<Interlude>,
@@ -105,7 +115,14 @@ impl Traffic {
     /// Answers the next `n` requests of a service (or of any) with an HTTP
     /// status and does nothing else.
     pub fn fail_next(&self, n: usize, status: u16, service: Option<GitService>) {
-        self.state().fail = (n > 0).then_some((n, status, service));
+        self.fail_after(0, n, status, service);
+    }
+
+    /// The same, once `spare` such requests were answered. A push is two
+    /// requests: it lists the references, then it pushes.
+    pub fn fail_after(&self, spare: usize, n: usize, status: u16, service: Option<GitService>) {
+        let failure = Failure { spare, left: n, status, only: service };
+        self.state().fail = (n > 0).then_some(failure);
     }
 
     /// Waits this long before each answer.
@@ -152,11 +169,19 @@ impl Traffic {
 
     pub(crate) fn verdict(&self, path_and_query: &str, service: GitService) -> Verdict {
         let mut state = self.state();
-        if let Some((left, status, only)) = state.fail
-            && only.is_none_or(|only| only == service)
+        if let Some(failure) = &mut state.fail
+            && failure.only.is_none_or(|only| only == service)
         {
-            state.fail = (left > 1).then_some((left - 1, status, only));
-            return Verdict::Fail(status);
+            if failure.spare > 0 {
+                failure.spare -= 1;
+            } else {
+                let status = failure.status;
+                failure.left -= 1;
+                if failure.left == 0 {
+                    state.fail = None;
+                }
+                return Verdict::Fail(status);
+            }
         }
         for (prefix, to) in &state.redirects {
             if let Some(rest) = path_and_query.strip_prefix(prefix.as_str()) {

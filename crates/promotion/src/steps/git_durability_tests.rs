@@ -1,0 +1,178 @@
+//! Promotions that are cut off: killed between the parts of a push, their
+//! working directory lost at every step, their base rewritten away.
+
+use sandbox::git_host::GitService;
+use serde_json::{Value, json};
+
+use super::git_tests::{Promotion, REPO, Site};
+use crate::step::Attempt;
+
+fn again() -> Attempt {
+    Attempt::Again { output: None }
+}
+
+/// A pipeline that commits and pushes twice and tags: (kind, alias, config).
+fn pipeline(url: &str) -> Vec<(&'static str, &'static str, Value)> {
+    vec![
+        (
+            "git-clone",
+            "clone",
+            json!({"repoURL": url, "checkout": [{"branch": "main", "path": "./src"}]}),
+        ),
+        ("write", "src/a", json!("2")),
+        ("git-commit", "one", json!({"path": "./src", "message": "one"})),
+        ("git-push", "push-one", json!({"path": "./src"})),
+        ("git-clear", "clear", json!({"path": "./src/d"})),
+        ("write", "src/new", json!("n")),
+        ("git-commit", "two", json!({"path": "./src", "message": "two"})),
+        ("git-tag", "tag", json!({"path": "./src", "tag": "v1", "message": "v1"})),
+        ("git-push", "push-two", json!({"path": "./src"})),
+        ("git-push", "push-tag", json!({"path": "./src", "tag": "v1"})),
+    ]
+}
+
+async fn step(p: &mut Promotion<'_>, step: &(&str, &str, Value), attempt: Attempt) {
+    let (kind, alias, config) = step;
+    if *kind == "write" {
+        p.write(alias, config.as_str().unwrap());
+        return;
+    }
+    p.attempt(kind, alias, config.clone(), attempt).await.unwrap();
+}
+
+/// The working directory is lost before each step in turn, and rebuilt by the
+/// steps that touch it, pushes among them: everything ends as it would have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_lost_at_any_step_changes_nothing() {
+    let files = [("a", "1"), ("b", "1"), ("d/x", "1")];
+    for rival in [false, true] {
+        let count = pipeline("").len();
+        for lost_before in 1..=count {
+            let site = Site::new(&files).await;
+            let steps = pipeline(&site.url());
+            let mut p = site.promotion("x");
+            for (n, now) in steps.iter().enumerate() {
+                if n == 3 && rival {
+                    site.host.commit_file(REPO, "main", "b", "2", "rival").await.unwrap();
+                }
+                if n == lost_before {
+                    rebuild(&mut p, steps.get(..n).unwrap()).await;
+                }
+                step(&mut p, now, Attempt::First).await;
+            }
+            if lost_before == count {
+                rebuild(&mut p, &steps).await;
+            }
+            let case = format!("lost before {lost_before}, rival: {rival}");
+            let log = site.host.log(REPO, "main").await.unwrap();
+            let messages: Vec<&str> = log.iter().map(|c| c.message.trim()).collect();
+            let expected: &[&str] = if rival {
+                &["two", "one", "rival", "Initial content"]
+            } else {
+                &["two", "one", "Initial content"]
+            };
+            assert_eq!(messages, expected, "{case}");
+            assert_eq!(site.host.files(REPO, "main").await.unwrap(), ["a", "b", "new"], "{case}");
+            assert_eq!(json!(log[0].id), p.output("push-two", "commit"), "{case}");
+            assert_eq!(site.host.id(REPO, "v1").await.unwrap().unwrap(), log[0].id, "{case}");
+        }
+    }
+}
+
+/// Replays what has run, and expects the very same outputs.
+async fn rebuild(p: &mut Promotion<'_>, done: &[(&str, &str, Value)]) {
+    let before = p.state.clone();
+    p.lose_workdir();
+    for now in done {
+        let replay = p.replay(now.1);
+        step(p, now, replay).await;
+    }
+    assert_eq!(p.state, before);
+}
+
+/// Killed after the rebase and before the push, and after the push and before
+/// anything was recorded; with the directory kept, and lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
+    for after_the_push in [false, true] {
+        for lost in [false, true] {
+            let case = format!("after the push: {after_the_push}, directory lost: {lost}");
+            let site = Site::new(&[("a", "1"), ("b", "1")]).await;
+            let mut p = site.promotion("x");
+            p.clone_main().await;
+            p.write("src/a", "2");
+            p.commit("ours").await;
+            let committed = p.output("commit", "commit");
+            site.host.commit_file(REPO, "main", "b", "2", "rival").await.unwrap();
+            if after_the_push {
+                // It arrives; we never hear of it.
+                p.push().await.unwrap();
+                p.state.remove("push");
+            } else {
+                // The server goes away when all is rebased and about to be sent:
+                // the listing is answered, the push itself is not.
+                site.host.traffic().fail_after(1, 1, 503, Some(GitService::Push));
+                p.push().await.unwrap_err();
+            }
+            // Others go on meanwhile.
+            site.host.commit_file(REPO, "main", "b", "3", "later").await.unwrap();
+            if lost {
+                p.lose_workdir();
+                p.replay_clone().await;
+                p.write("src/a", "2");
+                let replay = p.replay("commit");
+                let config = json!({"path": "./src", "message": "ours"});
+                p.attempt("git-commit", "commit", config, replay).await.unwrap();
+                assert_eq!(p.output("commit", "commit"), committed, "{case}");
+            }
+            p.attempt("git-push", "push", json!({"path": "./src"}), again()).await.unwrap();
+            let expected = if after_the_push {
+                ["later", "ours", "rival", "Initial content"]
+            } else {
+                ["ours", "later", "rival", "Initial content"]
+            };
+            assert_eq!(site.messages().await, expected, "{case}");
+            let log = site.host.log(REPO, "main").await.unwrap();
+            let ours = log.iter().find(|c| c.message == "ours\n").unwrap();
+            assert_eq!(p.output("push", "commit"), json!(ours.id), "{case}");
+            assert_eq!(p.output("push", "replaced"), committed, "{case}");
+            // The checkout is where the push left it: the next commit stands on it.
+            p.write("src/a", "4");
+            p.run("git-commit", "next", json!({"path": "./src", "message": "next"})).await.unwrap();
+            p.run("git-push", "next-push", json!({"path": "./src"})).await.unwrap();
+            assert_eq!(site.messages().await[0], "next", "{case}");
+            assert_eq!(site.messages().await.len(), 5, "{case}");
+        }
+    }
+}
+
+/// Upstream no longer has what a Promotion began with, or had pushed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_rewritten_away_is_said_so() {
+    let site = Site::new(&[("a", "1"), ("b", "1")]).await;
+    let mut p = site.promotion("x");
+    p.clone_main().await;
+    p.write("src/a", "2");
+    p.commit("ours").await;
+    site.host.commit_file(REPO, "main", "b", "2", "rival").await.unwrap();
+    p.push().await.unwrap();
+    let rewritten = site.host.commit_file(REPO, "other", "z", "1", "another line").await.unwrap();
+    let base = p.output("clone", "commits")["./src"].as_str().unwrap().to_owned();
+    // The pushed commit is gone from the branch; the base is still on a tag.
+    site.host.tag(REPO, "kept", &base).await.unwrap();
+    site.host.set_branch(REPO, "main", &rewritten).await.unwrap();
+    // A controller with a mirror of its own, as after the loss of a volume.
+    site.forget_mirrors();
+    p.lose_workdir();
+    p.replay_clone().await;
+    p.write("src/a", "2");
+    let replay = p.replay("commit");
+    let config = json!({"path": "./src", "message": "ours"});
+    p.attempt("git-commit", "commit", config, replay).await.unwrap();
+    let replay = p.replay("push");
+    let error = p.attempt("git-push", "push", json!({"path": "./src"}), replay).await.unwrap_err();
+    assert!(
+        error.message.contains("this Promotion had pushed it, so its branch was removed or rewritten since: promote again"),
+        "{error}"
+    );
+}
