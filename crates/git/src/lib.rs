@@ -466,11 +466,8 @@ impl Git {
             request,
             cancel: cancel.clone(),
         };
-        let limits = queue::Limits {
-            time: self.options.operation_timeout,
-            max_bytes: self.options.max_fetch_bytes,
-        };
-        self.pushes.push(member, &self.turns, limits).await
+        let bounds = self.bounds(cancel);
+        self.pushes.push(member, &self.turns, &bounds).await
     }
 
     /// Moves a checkout to a commit that a push of ours left at the server, as

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -24,13 +24,6 @@ const MAX_TOGETHER: usize = 100;
 
 /// How many branches are remembered that nobody pushes to just now.
 const MAX_IDLE: usize = 64;
-
-/// What bounds one push.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) time: Duration,
-    pub(crate) max_bytes: u64,
-}
 
 /// What pushes must have in common to go together: they are sent in one
 /// conversation, with one credential, and borrow from one mirror.
@@ -69,13 +62,14 @@ impl Pushes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the branch and pushes. A caller that is cancelled while it
+    /// Waits for the branch and pushes, with the time that `bounds` allow from
+    /// when its turn has come. A caller that is cancelled while it
     /// waits is gone at once; one whose push is under way hears how it ended.
     pub(crate) async fn push(
         &self,
         member: Member,
         turns: &Arc<Semaphore>,
-        limits: Limits,
+        bounds: &Bounds,
     ) -> Result<Pushed, GitError> {
         let cancelled = || GitError::Cancelled { doing: "pushing".to_owned() };
         let key = Key {
@@ -94,7 +88,7 @@ impl Pushes {
         let waiting = Waiting { member, taken: taken.clone(), outcome };
         if self.join(&key, waiting) {
             // A task of its own: no caller that goes away takes the others along.
-            tokio::spawn(self.clone().work(key, turns.clone(), limits));
+            tokio::spawn(self.clone().work(key, turns.clone(), bounds.clone()));
         }
         tokio::select! {
             told = &mut told => told.unwrap_or_else(|_| Err(lost())),
@@ -151,7 +145,7 @@ impl Pushes {
         (together, queue.landed.clone())
     }
 
-    async fn work(self, key: Key, turns: Arc<Semaphore>, limits: Limits) {
+    async fn work(self, key: Key, turns: Arc<Semaphore>, bounds: Bounds) {
         loop {
             // Whoever is ready by the time that a turn is free goes along.
             let turn = turns.clone().acquire_owned().await;
@@ -161,12 +155,12 @@ impl Pushes {
             }
             let (members, told): (Vec<_>, Vec<_>) =
                 together.into_iter().map(|w| (w.member, w.outcome)).unzip();
-            // The members bring their own cancellation.
+            // Each attempt has its own time; the members bring their own
+            // cancellation.
             let bounds = Bounds {
-                deadline: Instant::now() + limits.time,
-                limit: limits.time,
+                deadline: Instant::now() + bounds.limit,
                 cancel: CancellationToken::new(),
-                max_bytes: limits.max_bytes,
+                ..bounds.clone()
             };
             let done = crate::blocking("pushing", move || {
                 let outcomes = batch::push(&members, &mut landed, &bounds);
