@@ -114,7 +114,7 @@ async fn a_promotion_fails_once_its_pull_request_is_closed() {
 async fn a_killed_controller_opens_one_pull_request() {
     for after in [false, true] {
         let pipeline = Pipeline::without_controllers().await;
-        pipeline.world.api.load("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: orders\n  labels: {kargo.akuity.io/project: \"true\"}\n").expect("the namespace is made");
+        pipeline.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: orders\n  labels: {kargo.akuity.io/project: \"true\"}\n").await;
         example(&pipeline).await;
         let death = Death { kind: "git-open-pr", after };
         let mortal = ControllerProcess::start(BINARY, &pipeline, Some(death));
