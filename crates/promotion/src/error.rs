@@ -41,6 +41,19 @@ impl ErrorClass {
     }
 }
 
+impl From<credentials::ErrorClass> for ErrorClass {
+    fn from(class: credentials::ErrorClass) -> Self {
+        match class {
+            credentials::ErrorClass::Transient => Self::Transient,
+            credentials::ErrorClass::RateLimited { retry_after } => {
+                Self::RateLimited { retry_after }
+            }
+            credentials::ErrorClass::Auth => Self::Auth,
+            credentials::ErrorClass::Config => Self::Config,
+        }
+    }
+}
+
 /// An error of a step's run.
 ///
 /// The engine turns it into a step status as `promotions` 7.4 says, but for

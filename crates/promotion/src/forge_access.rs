@@ -63,11 +63,10 @@ pub(crate) async fn open(
     if let Some(store) = &world.credentials {
         let found = store.get(&context.project, CredentialKind::Git, wanted.repo_url).await;
         let credential = found.map_err(|e| {
-            let class = match e.class() {
-                credentials::ErrorClass::Auth => ErrorClass::Auth,
-                credentials::ErrorClass::Transient => ErrorClass::Transient,
-            };
-            StepError::new(class, format!("error getting credentials for the repository: {e}"))
+            StepError::new(
+                e.class().into(),
+                format!("error getting credentials for the repository: {e}"),
+            )
         })?;
         if let Some(credential) = credential {
             request.token = credential.password().cloned();

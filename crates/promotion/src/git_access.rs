@@ -189,15 +189,7 @@ pub(crate) async fn credential(
 ) -> Result<Option<credentials::Credential>, StepError> {
     let Some(store) = &world.credentials else { return Ok(None) };
     store.get(&context.project, CredentialKind::Git, url).await.map_err(|e| {
-        let class = match e.class() {
-            credentials::ErrorClass::Auth => ErrorClass::Auth,
-            credentials::ErrorClass::Config => ErrorClass::Config,
-            credentials::ErrorClass::RateLimited { retry_after } => {
-                ErrorClass::RateLimited { retry_after }
-            }
-            credentials::ErrorClass::Transient => ErrorClass::Transient,
-        };
-        StepError::new(class, format!("error getting credentials for {url}: {e}"))
+        StepError::new(e.class().into(), format!("error getting credentials for {url}: {e}"))
     })
 }
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use api::{ChartSubscription, ImageSubscription};
-use credentials::{Credential, CredentialKind, Login, Secret, SecretRef};
+use credentials::{Credential, CredentialKind, Login, Secret, SecretRef, Source};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sources::registry::ClientSettings;
@@ -147,7 +147,10 @@ fn credential(kind: CredentialKind, password: &str) -> Credential {
     Credential {
         kind,
         login: Login::Basic { username: "me".into(), password: Secret::new(password) },
-        source: SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+        source: Source::of_project(
+            SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+            "",
+        ),
     }
 }
 

@@ -96,7 +96,10 @@ fn credential(password: &str) -> Credential {
     Credential {
         kind: CredentialKind::Image,
         login: Login::Basic { username: "me".into(), password: Secret::new(password) },
-        source: SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+        source: credentials::Source::of_project(
+            SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+            "",
+        ),
     }
 }
 

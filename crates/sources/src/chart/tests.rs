@@ -218,7 +218,7 @@ async fn who_comes_together_reads_one_answer() {
 
 #[tokio::test]
 async fn a_repository_may_want_a_name_and_password() {
-    use credentials::{Credential, CredentialKind, Login, Secret, SecretRef};
+    use credentials::{Credential, CredentialKind, Login, Secret, SecretRef, Source};
     use sandbox::registry::Access;
     let access = Access::Basic { username: "me".into(), password: "canary-pw".into() };
     let options = RegistryOptions { access, ..RegistryOptions::default() };
@@ -228,7 +228,10 @@ async fn a_repository_may_want_a_name_and_password() {
     let credential = Credential {
         kind: CredentialKind::Helm,
         login: Login::Basic { username: "me".into(), password: Secret::new("canary-pw") },
-        source: SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+        source: Source::of_project(
+            SecretRef { namespace: "p".into(), name: "creds".into(), uid: "u".into() },
+            "",
+        ),
     };
     let charts = charts(&registry);
     let classic = subscription(&format!("{}/stable", registry.url()), "app", "");

@@ -114,14 +114,18 @@ impl Commits {
 /// What to present to the host.
 fn auth(credential: &Credential) -> ::git::Auth {
     let source = credential.source.to_string();
-    let uid = &credential.source.uid;
-    // Where a Secret has no UID (a rehearsal), its name keeps its data apart.
-    let identity = if uid.is_empty() { &source } else { uid };
+    let identity = &credential.source.identity();
     match &credential.login {
         Login::Basic { username, password } => {
             ::git::Auth::basic(username, password.expose(), &source, identity)
         }
-        Login::SshKey(key) => ::git::Auth::ssh_key(key.expose(), &source, identity),
+        Login::SshKey(key) => {
+            let auth = ::git::Auth::ssh_key(key.private_key.expose(), &source, identity);
+            match &key.known_hosts {
+                Some(lines) => auth.with_known_hosts(lines),
+                None => auth,
+            }
+        }
     }
 }
 
