@@ -173,11 +173,17 @@ impl Forge for BitbucketCloud {
         }));
         match self.api.json::<Pull>(&ask).await {
             Ok(pull) => self.whole(pull).await,
-            Err(error) if error.code() == Some(409) => Err(ForgeError::AlreadyExists {
-                head: new.head.clone(),
-                base: new.base.clone(),
-                said: error.said().to_owned(),
-            }),
+            // Which status it is the API's description does not say.
+            Err(error)
+                if error.code() == Some(409)
+                    || (error.code() == Some(400) && error.said().contains("already")) =>
+            {
+                Err(ForgeError::AlreadyExists {
+                    head: new.head.clone(),
+                    base: new.base.clone(),
+                    said: error.said().to_owned(),
+                })
+            }
             Err(error) => Err(error),
         }
     }

@@ -63,10 +63,8 @@ pub(crate) async fn open(
     if let Some(store) = &world.credentials {
         let found = store.get(&context.project, CredentialKind::Git, wanted.repo_url).await;
         let credential = found.map_err(|e| {
-            StepError::new(
-                e.class().into(),
-                format!("error getting credentials for the repository: {e}"),
-            )
+            let url = shown_url(wanted.repo_url);
+            StepError::new(e.class().into(), format!("error getting credentials for {url}: {e}"))
         })?;
         if let Some(credential) = credential {
             request.token = credential.password().cloned();
@@ -135,6 +133,14 @@ pub(crate) fn poll_interval(
 /// How long the step has been at it.
 pub(crate) fn waited(context: &StepContext) -> Duration {
     crate::engine::times::since(context.started_at, Timestamp::now())
+}
+
+/// The URL for people: without user name and password.
+pub(crate) fn shown_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
 }
 
 /// A pull request as steps pass it on.

@@ -65,7 +65,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::{ErrorClass, StepError};
-use crate::forge_access::{self, Wanted, check_cancelled};
+use crate::forge_access::{self, Wanted, check_cancelled, shown_url};
 use crate::git_access::{self, step_error};
 use crate::step::{Attempt, Effect, Step, StepContext, StepResult};
 use crate::world::World;
@@ -246,7 +246,7 @@ impl Opening<'_> {
             return self.labelled(own).await.map(Some);
         }
         let cloning =
-            |e: &git::GitError| step_error(&format!("error cloning {}", shown(repo_url)), e);
+            |e: &git::GitError| step_error(&format!("error cloning {}", shown_url(repo_url)), e);
         let git = &git_access::access(self.world)?.git;
         let insecure = self.config.insecure_skip_tls_verify;
         let remote = git_access::remote(self.context, self.world, repo_url, insecure).await?;
@@ -272,7 +272,7 @@ impl Opening<'_> {
             return Ok(Some(pull));
         }
         let target = git.tip(&snapshot, base).await.map_err(|e| {
-            step_error(&format!("error fetching from repo \"{}\"", shown(repo_url)), &e)
+            step_error(&format!("error fetching from repo \"{}\"", shown_url(repo_url)), &e)
         })?;
         let Some(target) = target else {
             return Err(StepError::new(
@@ -354,14 +354,6 @@ impl Opening<'_> {
         }
         Ok(pull)
     }
-}
-
-/// The URL for people: without user name and password.
-fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
 }
 
 #[cfg(test)]

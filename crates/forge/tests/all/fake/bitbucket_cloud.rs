@@ -95,8 +95,8 @@ pub fn answer(model: &mut Model, request: &Request, path: &[&str]) -> Answer {
             let (head, base) = (branch("source"), branch("destination"));
             if model.is_open_between(&head, &base).is_some() {
                 return Ok(Reply::new(
-                    409,
-                    error(409, "There is already an open pull request for this branch"),
+                    400,
+                    error(400, "There is already an open pull request for this branch"),
                 ));
             }
             let (title, text) = (text("title"), text("description"));
