@@ -20,7 +20,7 @@ use super::report::{Reason, TagReport};
 use super::selector::{Selector, Strategy};
 use crate::disk_cache::DiskCache;
 use crate::error::Error;
-use crate::registry::{Address, Client, ClientSettings, Fetched, Repository};
+use crate::registry::{Client, ClientSettings, Fetched, Repository};
 
 /// Tags of one subscription that are resolved at a time.
 const AHEAD: usize = 8;
@@ -176,13 +176,9 @@ impl Images {
         let selecting =
             |e: Error| e.within(format!("error obtaining selector for image {url:?}: "));
         let selector = Selector::new(subscription).map_err(selecting)?;
-        let address = Address::parse(url).map_err(|e| {
-            selecting(e.within(format!(
-                "error building base selector: error creating repository client for image {url:?}: "
-            )))
-        })?;
+        let address = &selector.address;
         let repository =
-            self.client.repository(&address, credential, subscription.insecure_skip_tls_verify);
+            self.client.repository(address, credential, subscription.insecure_skip_tls_verify);
         let search = Search {
             images: self,
             known: address.to_string(),

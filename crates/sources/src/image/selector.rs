@@ -7,6 +7,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::metadata::Platform;
 use super::report::{Reason, TagReport};
 use crate::error::Error;
+use crate::registry::Address;
 use crate::semver::{Constraint, Version, newest_first};
 
 /// Memory that one compiled expression may take, bytes.
@@ -29,6 +30,7 @@ pub enum Strategy {
 #[derive(Debug)]
 pub struct Selector {
     pub(super) strategy: Strategy,
+    pub(super) address: Address,
     pub(super) platform: Option<Platform>,
     pub(super) limit: usize,
     constraint_text: String,
@@ -71,10 +73,17 @@ impl Selector {
                 )
             })?),
         };
+        let url = &subscription.repo_url;
+        let address = Address::parse(&api::normalize_image(url)).map_err(|e| {
+            by_tag(e.within(format!(
+                "error building base selector: error creating repository client for image {url:?}: "
+            )))
+        })?;
         let limit = usize::try_from(subscription.discovery_limit).ok().filter(|n| *n > 0);
         let default = usize::try_from(api::DEFAULT_DISCOVERY_LIMIT).unwrap_or(20);
         let mut selector = Self {
             strategy,
+            address,
             platform,
             limit: limit.unwrap_or(default).min(100),
             constraint_text: subscription.constraint.clone(),

@@ -64,6 +64,20 @@ fn tags_are_selected_as_the_strategy_says() {
 }
 
 #[test]
+fn a_repository_has_one_address_however_it_is_written() {
+    for (url, expected) in [
+        ("busybox", "index.docker.io/library/busybox"),
+        ("docker.io/library/busybox", "index.docker.io/library/busybox"),
+        ("registry-1.docker.io/busybox", "index.docker.io/library/busybox"),
+        ("\u{feff} docker.io/Owner/App:1.0 ", "index.docker.io/owner/app"),
+        ("ghcr.io:443/a/b", "ghcr.io:443/a/b"),
+    ] {
+        let selector = Selector::new(&subscription(json!({"repoURL": url}))).expect(url);
+        assert_eq!(selector.address.to_string(), expected, "{url}");
+    }
+}
+
+#[test]
 fn what_was_dropped_is_told() {
     let fields = json!({"constraint": "^1", "ignoreTagsRegexes": ["-debug$"]});
     let selector = Selector::new(&subscription(fields)).expect("a selector");
@@ -108,6 +122,14 @@ fn what_cannot_be_selected_with() {
             "error parsing semver constraint \"latest\": improper constraint: latest",
         ),
         (json!({"imageSelectionStrategy": "Digest"}), "constraint must be set"),
+        (
+            json!({"repoURL": "Invalid url", "allowTagsRegexes": ["("]}),
+            "error building tag based selector: error building base selector: error creating repository client for image \"Invalid url\": error parsing image repo URL Invalid url: ",
+        ),
+        (
+            json!({"repoURL": "localhost:5000/a", "imageSelectionStrategy": "Digest", "constraint": "x"}),
+            "error building base selector: error creating repository client for image \"localhost:5000/a\": ",
+        ),
     ] {
         let error = Selector::new(&subscription(fields.clone())).expect_err("refused");
         assert!(error.to_string().starts_with(expected), "{fields}: {error}");
