@@ -85,8 +85,12 @@ pub trait Forges: Send + Sync {
     /// The commits of a repository at GitHub. Nothing is asked yet.
     ///
     /// # Errors
-    /// [`ForgeError::Config`]: a URL that is not of GitHub's shape.
-    fn commits(&self, request: &OpenRequest) -> Result<Arc<dyn Commits>, ForgeError>;
+    /// [`ForgeError::Config`]: a URL that is not of GitHub's shape, or a way to
+    /// providers that makes no commits.
+    fn commits(&self, request: &OpenRequest) -> Result<Arc<dyn Commits>, ForgeError> {
+        let _ = request;
+        Err(ForgeError::Config("no commits can be made at Git providers here".to_owned()))
+    }
 }
 
 /// Providers by their HTTP APIs. One for the process: connections and budgets

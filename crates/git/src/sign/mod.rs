@@ -23,8 +23,8 @@ pub struct SigningKey {
 }
 
 enum Key {
-    OpenPgp(openpgp::Key),
-    Ssh(ssh::Key),
+    OpenPgp(Box<openpgp::Key>),
+    Ssh(Box<ssh::Key>),
 }
 
 /// How long a key may be, in bytes: a large OpenPGP key with many signatures
@@ -44,9 +44,9 @@ impl SigningKey {
             )));
         }
         let key = if text.contains("-----BEGIN PGP ") {
-            Key::OpenPgp(openpgp::Key::parse(text)?)
+            Key::OpenPgp(Box::new(openpgp::Key::parse(text)?))
         } else if text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
-            Key::Ssh(ssh::Key::parse(text)?)
+            Key::Ssh(Box::new(ssh::Key::parse(text)?))
         } else {
             return Err(GitError::Config(
                 "the signing key is neither an OpenPGP private key in ASCII armour (-----BEGIN PGP PRIVATE KEY BLOCK-----) nor an OpenSSH private key (-----BEGIN OPENSSH PRIVATE KEY-----)"
