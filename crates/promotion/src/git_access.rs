@@ -161,7 +161,7 @@ pub(crate) async fn remote_of(
     let git = &access(world)?.git;
     // For messages, and to refuse what is no URL before anybody is asked.
     let bare = git.remote(url, None, insecure_skip_tls_verify).map_err(|e| step_error("", &e))?;
-    let Some(credential) = credential(context, world, bare.url()).await? else {
+    let Some(credential) = credential(project, world, bare.url()).await? else {
         return Ok(bare);
     };
     let source = credential.source.to_string();
@@ -183,12 +183,12 @@ pub(crate) async fn remote_of(
 
 /// The credentials that the Project has for a URL without userinfo, if any.
 pub(crate) async fn credential(
-    context: &StepContext,
+    project: &str,
     world: &World,
     url: &str,
 ) -> Result<Option<credentials::Credential>, StepError> {
     let Some(store) = &world.credentials else { return Ok(None) };
-    store.get(&context.project, CredentialKind::Git, url).await.map_err(|e| {
+    store.get(project, CredentialKind::Git, url).await.map_err(|e| {
         StepError::new(e.class().into(), format!("error getting credentials for {url}: {e}"))
     })
 }

@@ -239,7 +239,7 @@ async fn commits(
 ) -> Result<Arc<dyn Commits>, StepError> {
     let url = remote.url();
     let failed = |text: String| Err(StepError::failed(ErrorClass::Auth, text));
-    let Some(credential) = git_access::credential(context, world, url).await? else {
+    let Some(credential) = git_access::credential(&context.project, world, url).await? else {
         return failed(format!(
             "no credentials found for {url}; add a Secret labelled kargo.akuity.io/cred-type: git with a token to the Project"
         ));
