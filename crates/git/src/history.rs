@@ -7,11 +7,11 @@ use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use git2::{ObjectType, Oid, Repository, Signature};
+use git2::{ErrorClass, ObjectType, Oid, Repository, Signature};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
 
-use crate::error::GitError;
+use crate::error::{GitError, tidy};
 use crate::remote::Bounds;
 use crate::snapshot::Snapshot;
 use crate::touched;
@@ -177,8 +177,19 @@ impl<'a> Reader<'a> {
         self.snapshot.mirror.history()
     }
 
+    /// An error of reading. Objects that somebody made so are not the mirror's
+    /// fault: a new one would have them, too.
     fn local(&self) -> impl Fn(git2::Error) -> GitError + use<'_> {
-        GitError::local("reading a mirror")
+        let url = &self.snapshot.listing().url;
+        move |error| match error.class() {
+            ErrorClass::Object | ErrorClass::Tag | ErrorClass::Tree | ErrorClass::Invalid => {
+                GitError::Config(format!(
+                    "repo {url} has a malformed object: {}; correct it, or leave it out",
+                    tidy(error.message())
+                ))
+            }
+            _ => GitError::local("reading a mirror")(error),
+        }
     }
 
     /// Refuses objects that nobody wrote by hand.
@@ -269,9 +280,11 @@ impl<'a> Reader<'a> {
             .get_or_init(|| {
                 let found = touched::paths(&self.repository, commit.id, commit.first_parent)?;
                 let bytes: usize = found.iter().map(|p| p.len() + mem::size_of::<Box<str>>()).sum();
-                if !self.shallow {
-                    self.history().known().bytes += bytes;
+                let mut known = self.history().known();
+                if !self.shallow && known.commits.contains_key(&commit.id) {
+                    known.bytes += bytes;
                 }
+                drop(known);
                 Ok(found.into())
             })
             .clone()

@@ -149,7 +149,7 @@ impl GitOptions {
             process: ProcessSettings::default(),
             operation_timeout: Duration::from_secs(600),
             max_concurrent: 16,
-            max_mirrors: 256,
+            max_mirrors: 1024,
             max_mirror_bytes: 32 << 30,
             max_history_bytes: 32 << 20,
             max_walks: std::thread::available_parallelism().map_or(2, usize::from),

@@ -250,13 +250,13 @@ fn need(selector: &Selector, listing: &Listing) -> Need {
         let references = branch.map(|branch| format!("refs/heads/{branch}")).into_iter().collect();
         return Need::Tips { references, depth: u32::try_from(selector.limit).unwrap_or(u32::MAX) };
     }
-    let (named, _) = tags::named(selector, None, listing.tags());
+    let (named, _) = tags::named(selector, listing.default_branch(), listing.tags());
     let all = selector.strategy() == Strategy::NewestTag || selector.filter.is_some();
     let read = if all { named.len() } else { named.len().min(selector.limit) };
     if searches || read > FEW_TAGS {
         return Need::Everything;
     }
-    let references = named.iter().take(read).map(|tag| format!("refs/tags/{}", tag.name)).collect();
+    let references = named.into_iter().take(read).map(|tag| tag.reference).collect();
     Need::Tips { references, depth: 1 }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Named<I> {
     /// The name that Git would print: a tag named as the default branch is
     /// `tags/…`.
     pub(super) name: String,
+    /// The full name of its reference.
+    pub(super) reference: String,
     /// What its reference names.
     pub(super) id: I,
     version: Option<Version>,
@@ -34,7 +36,9 @@ pub(super) fn named<'t, I>(
         report.seen += 1;
         let name = if Some(tag) == default_branch { format!("tags/{tag}") } else { tag.to_owned() };
         match selector.check_name(&name) {
-            Ok(version) => kept.push(Named { name, id, version }),
+            Ok(version) => {
+                kept.push(Named { name, reference: format!("refs/tags/{tag}"), id, version });
+            }
             Err(reason) => report.drop(reason, || name),
         }
     }
