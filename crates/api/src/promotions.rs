@@ -136,8 +136,10 @@ mod tests {
     #[test]
     fn a_last_promotion_that_is_gone_has_a_place_still() {
         use PromotionPhase::Unset;
-        let at = "2026-11-25T10:00:00.500Z".parse().unwrap();
-        let name = crate::names::promotion("dev", "abc1234", at);
+        let at: Timestamp = "2026-11-25T10:00:00.500Z".parse().unwrap();
+        let millis = u64::try_from(at.as_millisecond()).unwrap();
+        let ulid = ulid::Ulid::from_parts(millis, 7).to_string().to_lowercase();
+        let name = format!("dev.{ulid}.abc1234");
         let earlier = made("by-hand", PromotionPhase::Aborted, "2026-11-25T09:59:59Z");
         let later = made("by-hand", PromotionPhase::Aborted, "2026-11-25T10:00:01Z");
         let last = PromotionReference { name, ..Default::default() };
