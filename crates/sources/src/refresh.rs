@@ -180,7 +180,7 @@ mod tests {
         assert!(notice.concerns(&[good.clone(), bad.clone()]).is_err());
         assert!(notice.concerns(&[bad.clone(), good.clone()]).is_err());
         // Without qualifiers nothing needs to be understood.
-        assert!(Notice::new(["example/repo"], [], []).concerns(&[bad.clone()]).is_ok());
+        assert!(Notice::new(["example/repo"], [], []).concerns(std::slice::from_ref(&bad)).is_ok());
         assert!(!Notice::new(["example/other"], ["1"], []).concerns(&[bad]).unwrap_or(true));
     }
 }

@@ -176,11 +176,14 @@ fn login() -> credentials::Credential {
             username: "robot".into(),
             password: credentials::Secret::new("canary-f00d-token"),
         },
-        source: credentials::SecretRef {
-            namespace: "p".into(),
-            name: "repo".into(),
-            uid: "uid-1".into(),
-        },
+        source: credentials::Source::of_project(
+            credentials::SecretRef {
+                namespace: "p".into(),
+                name: "repo".into(),
+                uid: "uid-1".into(),
+            },
+            "",
+        ),
     }
 }
 
