@@ -141,7 +141,7 @@ fn choose(key: &SignedSecretKey) -> Option<Signer> {
 
 /// A detached signature in ASCII armour, with the time given and nothing random.
 fn sign(
-    key: &(impl SigningKey + KeyDetails),
+    key: &impl SigningKey,
     time: Timestamp,
     content: &[u8],
 ) -> Result<String, pgp::errors::Error> {
