@@ -72,7 +72,9 @@ async fn a_secret_yields_a_password_before_all_else() {
     };
     let (u, p) = (("username", "u"), ("password", " verbatim\n"));
     let pem = format!("{UNPROTECTED}\n");
-    let cases: Vec<(&str, Vec<(&str, &str)>, Option<&str>)> = vec![
+    // Its name, the Secret's data, and what is presented.
+    type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<&'a str>);
+    let cases: Vec<Case<'_>> = vec![
         ("as they are", vec![u, p], Some(" verbatim\n")),
         ("credentials/K22", vec![u, ("password", ""), key], None),
         ("credentials/K23", vec![u, key], Some(&pem)),

@@ -399,7 +399,8 @@ async fn a_refusal_says_what_to_check_and_no_secret() {
 async fn github_is_asked_once_more_where_it_asks_to_wait() {
     let later = start().as_second() + 20;
     // Status, headers, how long is waited; none where it is not asked again.
-    let cases: Vec<(u16, Vec<(&str, String)>, Option<u64>)> = vec![
+    type Case<'a> = (u16, Vec<(&'a str, String)>, Option<u64>);
+    let cases: Vec<Case<'_>> = vec![
         (429, vec![], Some(1)),
         (429, vec![("retry-after", "7".into())], Some(7)),
         (429, vec![("retry-after", "Sun, 01 Mar 2026 12:00:30 GMT".into())], Some(30)),
