@@ -48,7 +48,7 @@ e2e: ## the end-to-end suite: BACKEND=sandbox|envtest, or KUBECONFIG=... for a c
 
 test-deps: ## install the Debian packages that some tests use (as root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl openssh-server
 
 lint: ## formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
