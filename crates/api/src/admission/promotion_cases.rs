@@ -163,7 +163,7 @@ fn who_owns_a_promotion() {
 
 #[test]
 fn what_is_refused() {
-    let targets = stage("s", json!({"requestedFreight": [], "targets": {}}));
+    let targets = stage("s", json!({"requestedFreight": [], "targets": {"selectors": []}}));
     let aimed = json!({"stage": "s", "freight": "f", "target": "t"});
     let errors = target_errors(&promotion(aimed.clone(), None), None);
     assert_eq!(errors[0].field, "spec.target", "promotions/admission-25");

@@ -209,7 +209,7 @@ impl Election {
     async fn keep(&self, mut lease: Lease, mut renewed: Instant, stop: &CancellationToken) -> Kept {
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Kept::Stopped(lease),
+                () = stop.cancelled() => return Kept::Stopped(Box::new(lease)),
                 () = sleep(self.terms.retry) => {}
             }
             loop {
@@ -227,7 +227,7 @@ impl Election {
                     Ok(Err(Refused::Unanswered(error))) => {
                         tracing::warn!(lease = self.name, error, "cannot renew the Lease");
                         tokio::select! {
-                            () = stop.cancelled() => return Kept::Stopped(lease),
+                            () = stop.cancelled() => return Kept::Stopped(Box::new(lease)),
                             () = sleep((self.terms.retry / 4).min(left)) => {}
                         }
                     }
@@ -249,8 +249,9 @@ impl Election {
     }
 }
 
+/// How the renewing ended.
 enum Kept {
-    Stopped(Lease),
+    Stopped(Box<Lease>),
     Lost,
 }
 
@@ -261,7 +262,7 @@ impl Term {
         let renewing = tokio::spawn(async move {
             let held = lease.clone();
             match keeper.keep(lease, renewed, &halt).await {
-                Kept::Stopped(lease) => lease,
+                Kept::Stopped(lease) => *lease,
                 Kept::Lost => {
                     tracing::error!(lease = keeper.name, holder = keeper.me, "the Lease is lost");
                     over.cancel();

@@ -191,7 +191,7 @@ impl Bench {
             ..SourceSettings::default()
         };
         let mut mirrors = ::git::GitOptions::new(dir.path().join("mirrors"));
-        mirrors.rewrites = mirrors.rewrites.with(GIT, &format!("{}/", git.url()));
+        mirrors.rewrites = mirrors.rewrites.with(GIT, format!("{}/", git.url()));
         let mirrors = Arc::new(::git::Git::open(mirrors).unwrap());
         let commits = Commits::new(mirrors, sources::git::Settings::default());
         let options = LookupOptions { allow_http: true, ..LookupOptions::default() };

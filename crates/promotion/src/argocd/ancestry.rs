@@ -164,7 +164,7 @@ mod tests {
         let asked = questions(&app, &[&x, &x, &x, &x], &desired);
         let wanted =
             Question { repo_url: "https://git.example.com/a".into(), seen: x.clone(), desired: y };
-        assert_eq!(asked, [wanted.clone()]);
+        assert_eq!(asked, std::slice::from_ref(&wanted));
 
         let known = Ancestry::default();
         assert!(known.is_open(&wanted) && !known.contains(&wanted.seen, &wanted.desired));

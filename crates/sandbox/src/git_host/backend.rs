@@ -73,7 +73,11 @@ async fn serve(
     match shared.traffic.verdict(&path_and_query, service) {
         Verdict::Fail(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-            return plain(status, "this host was told to fail\n");
+            let mut response = plain(status, "this host was told to fail\n");
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            return response;
         }
         Verdict::Redirect(to) => {
             return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, to)]).into_response();

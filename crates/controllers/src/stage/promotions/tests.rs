@@ -70,12 +70,19 @@ fn the_first_that_waits_becomes_current() {
     assert_eq!(said(&status, types::PROMOTING).as_deref(), Some("True/ActivePromotion"), "{case}");
     assert!(synced.has_non_terminal, "{case}");
 
-    let (status, _) = run(&["w"], &[promotion("p1", json!({}))], json!({}), false);
-    assert_eq!(current(&status), Some("p1"), "stages/22.2-22");
-    assert!(
-        status.current_promotion.as_ref().is_some_and(|p| p.freight.is_none()),
-        "stages/22.2-22"
-    );
+    // Its status names no Freight yet: then the Freight is told where it is
+    // known, and only a name where it is not.
+    let known = given(false, true);
+    let unknown = Given { freight: &|_| None, ..given(false, true) };
+    for (given, freight) in [(known, Some("f1")), (unknown, None)] {
+        let mut status = status_of(json!({}));
+        let mut new = Promotion::clone(&promotion("p1", json!({})));
+        new.spec.freight = Some("f1".to_owned());
+        sync(&stage(&["w"]), &[Arc::new(new)], given, &mut status, noon());
+        assert_eq!(current(&status), Some("p1"), "stages/22.2-22");
+        let told = status.current_promotion.as_ref().and_then(|p| p.freight.as_ref());
+        assert_eq!(told.map(|f| f.name.as_str()), freight, "stages/22.2-22");
+    }
 }
 
 #[test]
