@@ -305,7 +305,11 @@ async fn refusals_are_told_as_by_a_real_server() {
             "size: 300",
             "The Widget \"one\" is invalid: spec.size: Invalid value: 300: spec.size in body should be less than or equal to 100",
         ),
-        ("size: 3", "color: Red", "The Widget \"one\" is invalid: spec.size: Required value"),
+        (
+            "size: 3",
+            "color: Red",
+            "The Widget \"one\" is invalid: \n* spec.size: Required value\n* <nil>: Invalid value: null: some validation rules were not checked",
+        ),
         (
             "size: 3",
             "size: 3\n  color: Pink",

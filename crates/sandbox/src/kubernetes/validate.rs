@@ -489,8 +489,15 @@ mod tests {
         ] {
             let old = json!({"spec": {"fixed": "old"}});
             let found = check(&json!({"spec": spec}), Some(&old), &schema);
-            let found: Vec<(&str, &str)> =
+            let stumbles = found.iter().any(|c| BLOCKING.contains(&c.reason));
+            let mut found: Vec<(&str, &str)> =
                 found.iter().map(|c| (c.field.as_str(), c.message.as_str())).collect();
+            // Where rules may stumble they are not looked at, which is said last.
+            if stumbles {
+                let (field, message) = found.pop().unwrap();
+                assert_eq!(field, "", "{spec}");
+                assert!(message.contains("some validation rules were not checked"), "{message}");
+            }
             assert_eq!(found, causes, "{spec}");
         }
     }
