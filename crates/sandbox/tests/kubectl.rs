@@ -313,7 +313,7 @@ async fn refusals_are_told_as_by_a_real_server() {
         (
             "size: 3",
             "size: 3\n  color: Pink",
-            "spec.color: Unsupported value: \"Pink\": supported values: \"Blue\", \"Green\", \"Red\"",
+            "spec.color: Unsupported value: \"Pink\": supported values: \"Red\", \"Green\", \"Blue\"",
         ),
         ("size: 3", "size: 3\n  bogus: 1", "strict decoding error: unknown field \"spec.bogus\""),
         ("namespace: default", "namespace: nowhere", "namespaces \"nowhere\" not found"),

@@ -427,7 +427,7 @@ mod tests {
             ),
             (
                 json!({"stage": "a", "kind": "C"}),
-                vec![("spec.kind", "Unsupported value: \"C\": supported values: \"A\", \"B\"")],
+                vec![("spec.kind", "Unsupported value: \"C\": supported values: \"B\", \"A\"")],
             ),
             (
                 json!({"stage": "a", "count": -1}),
