@@ -508,9 +508,13 @@ async fn a_task_that_does_not_exist() {
     let wrong = stage.replace("name: promote-image", "name: promote-kro-instance");
     assert_ne!(stage, wrong);
     pipeline.apply(&wrong).await;
+    // The Stage may be looked at before the task that there is has been seen; it
+    // is looked at again then.
     let stage = await_that::object(pipeline.of::<Stage>("develop"), "a Stage that says so", |s| {
         let status = s.status.clone().unwrap_or_default();
-        status.conditions.iter().any(|c| c.message.contains("promote-kro-instance"))
+        status.conditions.iter().any(|c| {
+            ["\"promote-kro-instance\"", "\"promote-image\""].iter().all(|n| c.message.contains(n))
+        })
     })
     .await;
     let conditions = stage.status.unwrap_or_default().conditions;
