@@ -7,10 +7,12 @@ mod field_error;
 mod freight;
 mod identity;
 mod project_check;
+mod promoter;
 mod promotion;
 #[cfg(test)]
 mod promotion_cases;
 mod promotion_request;
+mod promotion_surroundings;
 mod stage;
 mod steps;
 mod warehouse;
@@ -24,11 +26,15 @@ pub use freight::{
 };
 pub use identity::{ControlPlane, Requester, enrich_abort, enrich_verification};
 pub use project_check::check_project;
+pub use promoter::{PromoteReview, PromotionCreated, promote_review, promotion_created};
 pub use promotion::{
     PromotionRefusal, default_promotion_metadata, keep_actor_and_holds, mark_hold_or_resume,
     target_errors, template_of, validate_promotion_spec, validate_promotion_update,
 };
 pub use promotion_request::validate_promotion_request;
+pub use promotion_surroundings::{
+    OriginRefusal, freight_of_origin, missing_stage, validate_promoted_freight,
+};
 pub use stage::validate_stage;
 pub use steps::{reserved_alias, validate_aliases, validate_task};
 pub use warehouse::{

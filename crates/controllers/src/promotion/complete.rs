@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ::promotion::build;
 use ::promotion::inflation::{TaskKind, TaskLookup};
-use api::admission::{Requester, mark_hold_or_resume};
+use api::admission::{Requester, freight_of_origin, mark_hold_or_resume};
 use api::{Freight, Promotion, PromotionTaskSpec, Stage};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -82,14 +82,8 @@ pub fn missing(
     let name = match (promotion.spec.freight.as_deref(), &promotion.spec.origin) {
         (Some(name), _) if !name.is_empty() => name.to_owned(),
         (_, Some(origin)) => {
-            let candidate = candidates.get(&origin.to_string()).ok_or_else(|| {
-                format!(
-                    "no auto-promotion candidate found for origin {:?} on Stage {:?}",
-                    origin.to_string(),
-                    stage.name_any()
-                )
-            })?;
-            candidate.name_any()
+            let chosen = freight_of_origin(stage, origin, Ok(&available));
+            chosen.map_err(|e| e.to_string())?.name_any()
         }
         _ => return Err("exactly one of spec.freight or spec.origin must be set".to_owned()),
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ::promotion::engine::{self, Interruption, RecordError, Run, times};
 use ::promotion::workdir::WorkDir;
+use api::admission;
 use api::{Freight, FreightReference, Promotion, PromotionPhase, PromotionStatus, Stage};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -196,13 +197,8 @@ impl Pass<'_> {
             }
         }
         let Some(stage) = stage else {
-            return Err(Error::new(
-                ErrorClass::NotFound,
-                format!(
-                    "could not find Stage {:?} in namespace {:?}",
-                    promotion.spec.stage, self.key.namespace
-                ),
-            ));
+            let missing = admission::missing_stage(&promotion.spec.stage, &self.key.namespace);
+            return Err(Error::new(ErrorClass::NotFound, missing.detail));
         };
         // The Stage says whose turn it is; its watch wakes us.
         if !is_current(&stage) {
@@ -371,13 +367,9 @@ impl Pass<'_> {
                 match stages.get_opt(&key.name).await {
                     Ok(Some(stage)) => Arc::new(stage),
                     Ok(None) => {
-                        return Err(Error::new(
-                            ErrorClass::NotFound,
-                            format!(
-                                "get stage: could not find Stage {:?} in namespace {:?}",
-                                key.name, key.namespace
-                            ),
-                        ));
+                        let missing = admission::missing_stage(&key.name, &key.namespace);
+                        let message = format!("get stage: {}", missing.detail);
+                        return Err(Error::new(ErrorClass::NotFound, message));
                     }
                     Err(e) => return Err(Error::api("get stage", e)),
                 }
@@ -519,7 +511,8 @@ impl Pass<'_> {
     }
 
     fn is_available(&self, stage: &Stage, freight: &Freight) -> bool {
-        api::availability::is_available(stage, freight, self.now())
+        let (name, now) = (freight.name_any(), self.now());
+        admission::validate_promoted_freight(stage, &name, Some(freight), now).is_none()
     }
 
     /// What the engine is to do, with the Freight noted on `status`.
