@@ -71,7 +71,7 @@ impl Site {
             policy: IntegrationPolicy::AlwaysRebase,
             committer: Identity::default(),
             time,
-            again: false,
+            intents: None,
         };
         let never = CancellationToken::new();
         self.git.push(&checkout, &self.remote(), push, &never).await.unwrap();

@@ -84,7 +84,7 @@ impl Bench {
             policy: IntegrationPolicy::AlwaysRebase,
             committer: identity,
             time,
-            again: false,
+            intents: None,
         };
         assert!(git.push(&checkout, &remote, push, &never).await.unwrap().moved);
         let took = started.elapsed();

@@ -7,13 +7,19 @@
 //! whole line is pushed at once. A member whose commits conflict is left out
 //! and told so. Nothing of a checkout moves before the server has taken the
 //! push, so a push that failed, or a process that was killed, leaves every
-//! checkout as it was; and a push that succeeded without our hearing of it is
-//! recognised by what its commits change ([`earlier_push`]).
+//! checkout as it was.
+//!
+//! Between the two, each member's commit is recorded as it stands in that line
+//! ([`crate::intent`]): those of all members before the one push that sends
+//! them. A push that succeeded without our hearing of it is recognised by it,
+//! for each member on its own. Whose commit cannot be recorded is left out, and
+//! the others form a new line, which is recorded anew.
 //!
 //! All of it happens in the first member's clone, which sees the others'
 //! objects while it lasts. Afterwards each member gets the new objects as a
 //! pack of its own, so that no clone depends on another's.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +30,7 @@ use crate::checkout::Checkout;
 use crate::commit::Committer;
 use crate::error::GitError;
 use crate::integrate::{earlier_push, integrate};
+use crate::intent::{self, Intent};
 use crate::push::{PushRequest, Pushed, Verdict, fetch_branch, push_ref};
 use crate::remote::{Bounds, Remote};
 use crate::replaced::remember;
@@ -84,7 +91,8 @@ pub(crate) fn push(
     bounds: &Bounds,
 ) -> Vec<Outcome> {
     let mut outcomes: Vec<Option<Outcome>> = members.iter().map(|_| None).collect();
-    // Who gives up on the way makes the others begin anew without them.
+    // Who gives up on the way, or cannot record what is to be pushed, makes the
+    // others begin anew without them.
     loop {
         let mut live = Vec::new();
         for (n, (member, outcome)) in members.iter().zip(&mut outcomes).enumerate() {
@@ -106,6 +114,8 @@ pub(crate) fn push(
         }
         let gave_up = together.iter().any(|member| member.cancel.is_cancelled());
         for ((n, member), outcome) in live.iter().zip(done.outcomes) {
+            // The line is made anew, without those that were left out.
+            let Some(outcome) = outcome else { continue };
             let outcome = match outcome {
                 Err(GitError::Cancelled { .. }) if gave_up => continue,
                 Err(GitError::Rejected { .. } | GitError::Internal { .. }) if live.len() > 1 => {
@@ -115,7 +125,7 @@ pub(crate) fn push(
                     if done.landed.is_some() {
                         *landed = done.landed;
                     }
-                    done.outcomes.pop().unwrap_or_else(|| Err(cancelled()))
+                    done.outcomes.pop().flatten().unwrap_or_else(|| Err(cancelled()))
                 }
                 outcome => outcome,
             };
@@ -130,7 +140,8 @@ pub(crate) fn push(
 }
 
 struct Done {
-    outcomes: Vec<Outcome>,
+    /// One a member; none where it is to be tried anew without others.
+    outcomes: Vec<Option<Outcome>>,
     landed: Option<Landed>,
 }
 
@@ -145,20 +156,33 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn run(&self) -> Done {
         let mut places = Vec::new();
-        match self.land(&mut places) {
+        let mut left_out = BTreeMap::new();
+        let landed = self.land(&mut places, &mut left_out);
+        if !left_out.is_empty() {
+            let outcomes = (0..self.members.len()).map(|n| left_out.remove(&n).map(Err)).collect();
+            return Done { outcomes, landed: None };
+        }
+        match landed {
             Ok(landed) => {
-                let outcomes = self.members.iter().zip(places).map(|(m, p)| m.settle(p?)).collect();
-                Done { outcomes, landed }
+                let places = self.members.iter().zip(places);
+                let settled = places.map(|(m, place)| Some(place.and_then(|p| m.settle(p))));
+                Done { outcomes: settled.collect(), landed }
             }
             Err(error) => {
-                let outcomes = self.members.iter().map(|_| Err(error.clone())).collect();
+                let outcomes = self.members.iter().map(|_| Some(Err(error.clone()))).collect();
                 Done { outcomes, landed: None }
             }
         }
     }
 
-    /// Brings all members' commits into one line and pushes it.
-    fn land(&self, places: &mut Vec<Result<Place, GitError>>) -> Result<Option<Landed>, GitError> {
+    /// Brings all members' commits into one line, has each recorded, and pushes
+    /// the line. Nothing is pushed where one could not be recorded; `left_out`
+    /// says whose.
+    fn land(
+        &self,
+        places: &mut Vec<Result<Place, GitError>>,
+        left_out: &mut BTreeMap<usize, GitError>,
+    ) -> Result<Option<Landed>, GitError> {
         let Some(first) = self.members.first() else { return Ok(None) };
         let reference = first.request.reference()?;
         let repository = first.checkout.git()?;
@@ -170,7 +194,7 @@ impl Batch<'_> {
         }
         let called_off = || self.members.iter().any(|m| m.cancel.is_cancelled());
         let mut tip = None;
-        let overwrite = first.request.force && !first.request.again;
+        let overwrite = first.request.force && first.request.recorded().is_none();
         let judge = |old: Option<Oid>| {
             if let Some(old) = old.filter(|_| !overwrite) {
                 self.know(&repository, first, old)?;
@@ -184,6 +208,10 @@ impl Batch<'_> {
                     force |= member.request.force;
                 }
                 places.push(place);
+            }
+            *left_out = self.record(places)?;
+            if !left_out.is_empty() {
+                return Err(cancelled());
             }
             Ok(match tip {
                 Some(id) if tip != old => Verdict::Push { id, force },
@@ -207,6 +235,23 @@ impl Batch<'_> {
         }
         let keep = pack.len() <= MAX_KEPT_PACK;
         Ok(keep.then(|| Landed { tip, pack: Arc::new(pack) }))
+    }
+
+    /// Has recorded what is about to be pushed; those whose commits were not.
+    fn record(
+        &self,
+        places: &[Result<Place, GitError>],
+    ) -> Result<BTreeMap<usize, GitError>, GitError> {
+        let mut recordings = Vec::new();
+        for (n, (member, place)) in self.members.iter().zip(places).enumerate() {
+            let request = &member.request;
+            if let (Ok(Place::At(commit)), Some(intents)) = (place, &request.intents) {
+                let reference = request.target.clone();
+                let intent = Intent { reference: reference.clone(), id: commit.to_string() };
+                recordings.push((n, format!("branch {reference}"), intents.record(intent)));
+            }
+        }
+        intent::record(recordings)
     }
 
     /// Brings a commit of the server into the first member's clone: from what
@@ -303,23 +348,33 @@ impl Member {
         if old == local {
             return Ok(Place::Ours(local));
         }
-        if request.force && !request.again {
-            return Ok(Place::At(local));
-        }
         let descends = |a: Oid, b: Oid| repository.graph_descendant_of(a, b).map_err(&local_error);
-        if !descends(local, old)? {
-            let committer = Committer::new(&request.committer, request.time)?;
-            if let Some(ours) = earlier_push(repository, local, old, &committer.signature)? {
-                return Ok(Place::Ours(ours));
-            }
-            if descends(old, local)? && (request.again || !request.force) {
-                // All of ours is in there. An attempt that may have pushed it
-                // keeps its commit.
-                return Ok(if request.again { Place::Ours(local) } else { Place::Follows(old) });
+        let recorded = request.recorded();
+        if let Some(recorded) = recorded {
+            // All that leads to the server's commit is here, so what is not
+            // here is not there.
+            let known = repository.find_commit(recorded).is_ok();
+            if old == recorded || (known && descends(old, recorded)?) {
+                return Ok(Place::Ours(recorded));
             }
         }
         if request.force {
             return Ok(Place::At(local));
+        }
+        if !descends(local, old)? {
+            // An attempt before the recorded one may have been taken by the
+            // server after it was given up.
+            if recorded.is_some() {
+                let committer = Committer::new(&request.committer, request.time)?;
+                let earlier = earlier_push(repository, local, old, &committer.signature)?;
+                if let Some(ours) = earlier {
+                    return Ok(Place::Ours(ours));
+                }
+            }
+            if descends(old, local)? {
+                // All of ours is in there.
+                return Ok(Place::Follows(old));
+            }
         }
         self.stand_on(repository, local, tip)
     }

@@ -156,6 +156,14 @@ pub enum GitError {
         /// What that means.
         meaning: Rejection,
     },
+    /// What was about to be pushed could not be written down first.
+    #[error("{reference} was not pushed, because that could not be recorded first: {message}")]
+    NotRecorded {
+        /// The branch or tag.
+        reference: String,
+        /// Why not.
+        message: String,
+    },
     /// The server cannot be reached, or broke off.
     #[error("{host} could not be reached or broke off while {doing}: {message}")]
     Network {
@@ -230,7 +238,8 @@ impl GitError {
             | Self::Rejected { .. }
             | Self::TooLarge { .. }
             | Self::Config(_) => ErrorClass::Config,
-            Self::Network { .. }
+            Self::NotRecorded { .. }
+            | Self::Network { .. }
             | Self::RateLimited { .. }
             | Self::Timeout { .. }
             | Self::Cancelled { .. } => ErrorClass::Transient,

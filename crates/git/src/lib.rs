@@ -45,7 +45,7 @@
 //!     policy: IntegrationPolicy::AlwaysRebase,
 //!     committer: identity,
 //!     time,
-//!     again: false,
+//!     intents: None,
 //! };
 //! git.push(&checkout, &remote, push, &cancel).await?;
 //! # Ok(())
@@ -68,6 +68,7 @@ mod fetch;
 mod history;
 mod http;
 mod integrate;
+mod intent;
 mod known_hosts;
 mod mirror;
 mod push;
@@ -98,6 +99,7 @@ pub use error::{ErrorClass, GitError};
 pub use git2::Oid;
 pub use history::{Commit, Reader, Tag};
 pub use integrate::IntegrationPolicy;
+pub use intent::{Intent, Intents, Recording};
 pub use mirror::Look;
 pub use push::{PushRequest, Pushed};
 pub use rejection::Rejection;
@@ -529,12 +531,16 @@ impl Git {
         checkout: &Checkout,
         remote: &Remote,
         tag: &str,
+        intents: Option<Arc<dyn Intents>>,
         cancel: &CancellationToken,
     ) -> Result<Pushed, GitError> {
         let _turn = self.turn("pushing", cancel).await?;
         let bounds = self.bounds(cancel);
         let (checkout, remote, tag) = (checkout.clone(), remote.clone(), tag.to_owned());
-        blocking("pushing", move || push::push_tag(&checkout, &remote, &tag, &bounds)).await
+        blocking("pushing", move || {
+            push::push_tag(&checkout, &remote, &tag, intents.as_ref(), &bounds)
+        })
+        .await
     }
 }
 

@@ -2,12 +2,15 @@
 //! connection, so that nothing is overwritten that was not looked at. `batch`
 //! pushes commits with it.
 
+use std::sync::Arc;
+
 use git2::{Direction, Oid};
 
 use crate::checkout::Checkout;
 use crate::commit::Committer;
 use crate::error::GitError;
 use crate::integrate::IntegrationPolicy;
+use crate::intent::{self, Intent, Intents};
 use crate::mirror::proxy;
 use crate::rejection::Rejection;
 use crate::remote::{Bounds, Conversation, Remote};
@@ -26,12 +29,18 @@ pub struct PushRequest {
     pub committer: Identity,
     /// The committer's time for that: the recorded start of the push.
     pub time: jiff::Timestamp,
-    /// Whether an earlier attempt may have pushed already: then a remote
-    /// branch at or after our commit means that it did.
-    pub again: bool,
+    /// Where the commit is recorded, before it is sent, and what was recorded
+    /// before; none where nobody looks for it later.
+    pub intents: Option<Arc<dyn Intents>>,
 }
 
 impl PushRequest {
+    /// The commit that an attempt has recorded and may have pushed.
+    pub(crate) fn recorded(&self) -> Option<Oid> {
+        let recorded = self.intents.as_ref()?.recorded()?;
+        Oid::from_str(&recorded).ok()
+    }
+
     /// The branch's full name at the server.
     ///
     /// # Errors
@@ -64,6 +73,7 @@ pub(crate) fn push_tag(
     checkout: &Checkout,
     remote: &Remote,
     tag: &str,
+    intents: Option<&Arc<dyn Intents>>,
     bounds: &Bounds,
 ) -> Result<Pushed, GitError> {
     let repository = checkout.git()?;
@@ -75,8 +85,16 @@ pub(crate) fn push_tag(
         )));
     };
     let push = Verdict::Push { id: local, force: false };
+    let record = || {
+        let intent = Intent { reference: tag.to_owned(), id: local.to_string() };
+        let recording = intents.map(|intents| (0, format!("tag {tag}"), intents.record(intent)));
+        match intent::record(recording.into_iter().collect())?.remove(&0) {
+            Some(error) => Err(error),
+            None => Ok(push),
+        }
+    };
     let moved = push_ref(&repository, remote, &reference, bounds, &|| false, |old| match old {
-        None => Ok(push),
+        None => record(),
         Some(old) if old == local => Ok(Verdict::Nothing),
         Some(_) => Err(GitError::Rejected {
             host: remote.host(),

@@ -25,9 +25,10 @@ pub struct TakeIn {
     pub committer: Identity,
     /// The committer's time for that: the recorded start of the step.
     pub time: jiff::Timestamp,
-    /// Whether an earlier attempt may have brought our commits there already,
-    /// as commits that the host made anew: then the checkout moves to them.
-    pub again: bool,
+    /// What an earlier attempt recorded as the commit that it was about to set
+    /// the branch to: where the branch is at or after it, the checkout moves to
+    /// it.
+    pub recorded: Option<String>,
 }
 
 /// What was found at the server.
@@ -100,19 +101,22 @@ pub(crate) fn take_in(
         return Ok(TakenIn::default());
     };
     let mut taken = TakenIn { tip: Some(theirs.to_string()), there: None };
-    if request.policy.is_none() && !request.again {
+    if request.policy.is_none() && request.recorded.is_none() {
         return Ok(taken);
     }
     fetch_branch(&repository, remote, &request.branch, theirs, bounds)?;
     let ours = checkout.head_id(&repository)?;
     let mut next = ours;
-    if request.again {
-        let has_ours = theirs == ours
-            || repository
-                .graph_descendant_of(theirs, ours)
-                .map_err(GitError::local("comparing commits"))?;
-        let there = match has_ours {
-            true => Some(ours),
+    if let Some(recorded) = &request.recorded {
+        let local = GitError::local("comparing commits");
+        let recorded = Oid::from_str(recorded).map_err(&local)?;
+        let known = repository.find_commit(recorded).is_ok();
+        let is_there = theirs == recorded
+            || (known && repository.graph_descendant_of(theirs, recorded).map_err(&local)?);
+        let there = match is_there {
+            true => Some(recorded),
+            // The server may have taken an attempt before the recorded one after
+            // it was given up.
             false => earlier_replay(&repository, ours, theirs)?,
         };
         next = there.unwrap_or(ours);

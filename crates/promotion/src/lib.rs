@@ -2,6 +2,7 @@
 //! run, how they resume, and what they leave behind.
 //!
 //! * [`argocd`]: Applications, and what their state means.
+//! * [`around`]: what happens around each attempt at a step.
 //! * [`git_access`]: how steps get at Git; [`git_user`]: who commits.
 //! * [`forge_access`]: how steps get at pull requests.
 //! * [`engine`]: runs the steps and resumes them.
@@ -16,6 +17,7 @@
 //! controller, in tests and in a rehearsal.
 
 pub mod argocd;
+pub mod around;
 pub mod build;
 pub mod engine;
 pub mod error;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::schema;
+use crate::engine::{RecordError, intents, schema};
 use crate::error::{ErrorClass, StepError};
 use crate::workdir::WorkDir;
 use crate::world::World;
@@ -110,6 +110,18 @@ impl StepResult {
     }
 }
 
+/// Where a step writes down what it is about to do outside
+/// ([`Step::records_intent`]).
+#[async_trait]
+pub trait Intents: std::fmt::Debug + Send + Sync {
+    /// Writes it to the Promotion's status, on the condition that nobody else
+    /// wrote that in the meantime, in place of the step's earlier intent.
+    ///
+    /// # Errors
+    /// It is not there: the step must not act.
+    async fn record(&self, intent: Map<String, Value>) -> Result<(), RecordError>;
+}
+
 /// What the engine hands to a step: who asks, for what, and with which config.
 /// Everything in it is a copy; a step changes shared state only by its output.
 #[derive(Clone, Debug)]
@@ -145,12 +157,22 @@ pub struct StepContext {
     pub target_freight: api::FreightReference,
     /// The directory that the steps work in.
     pub workdir: WorkDir,
+    /// Where its intents go.
+    pub intents: Arc<dyn Intents>,
     /// Cancelled when the process ends or loses its lease: no outside effect
     /// may begin after that.
     pub cancel: CancellationToken,
 }
 
 impl StepContext {
+    /// What an earlier attempt recorded with [`StepContext::intents`].
+    pub fn earlier_intent(&self) -> Option<&Map<String, Value>> {
+        match &self.attempt {
+            Attempt::Again { output: Some(output) } => output.get(intents::KEY)?.as_object(),
+            _ => None,
+        }
+    }
+
     /// The config as the step's own type.
     ///
     /// # Errors
@@ -173,6 +195,13 @@ pub trait Step: Send + Sync {
 
     /// What it does to the world.
     fn effect(&self) -> Effect;
+
+    /// Whether a step that acts outside records for itself, before each of its
+    /// acts, what exactly it is about to do ([`StepContext::intents`]). The
+    /// engine then writes nothing before it runs.
+    fn records_intent(&self) -> bool {
+        false
+    }
 
     /// Whether it reads or writes the working directory. A Promotion that
     /// resumes without its directory rebuilds it only for steps that do.

@@ -134,6 +134,10 @@ impl Recorder for StatusWriter<'_> {
         if self.only_outputs_differ(status) {
             return Ok(());
         }
+        self.intend(status).await
+    }
+
+    async fn intend(&mut self, status: &PromotionStatus) -> Result<(), RecordError> {
         self.write(status).await.map_err(|refused| match refused {
             Refused::Superseded(why) => RecordError::Superseded(why),
             Refused::Api(error) => RecordError::Failed(error.to_string()),

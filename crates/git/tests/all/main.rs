@@ -4,6 +4,7 @@ mod auth;
 mod batch;
 mod cache;
 mod clone;
+mod intents;
 mod machine;
 mod mirrors;
 mod push;
@@ -115,6 +116,24 @@ fn branch(name: &str) -> At {
     At::Branch { name: name.into(), recorded: None }
 }
 
+/// A push that was cut off, and what it had recorded.
+#[derive(Debug)]
+struct CutOff(String);
+
+impl git::Intents for CutOff {
+    fn recorded(&self) -> Option<String> {
+        Some(self.0.clone())
+    }
+
+    fn record(&self, _: git::Intent) -> git::Recording {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn after(recorded: &str, request: PushRequest) -> PushRequest {
+    PushRequest { intents: Some(Arc::new(CutOff(recorded.to_owned()))), ..request }
+}
+
 fn to_main() -> PushRequest {
     PushRequest {
         target: "main".into(),
@@ -122,6 +141,6 @@ fn to_main() -> PushRequest {
         policy: IntegrationPolicy::AlwaysRebase,
         committer: Identity::default(),
         time: at(60),
-        again: false,
+        intents: None,
     }
 }

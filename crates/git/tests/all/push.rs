@@ -3,6 +3,9 @@ use sandbox::git_host::GitService;
 
 use super::*;
 
+/// A commit that no server has seen.
+const NEVER_PUSHED: &str = "0123456789012345678901234567890123456789";
+
 async fn changed(s: &Setup, path: &str, file: &str, content: &str, message: &str) -> Checkout {
     let checkout = s.checkout(path).await;
     s.write(&format!("{path}/{file}"), content);
@@ -66,7 +69,9 @@ async fn twins_in_everything_but_their_change_are_not_taken_for_one_another() {
     }
     for again in [false, true, false] {
         let checkout = all.remove(0);
-        let request = PushRequest { time: at(0), again, ..to_main() };
+        let request = PushRequest { time: at(0), ..to_main() };
+        // Also where a record leads nowhere, and commits are looked at one by one.
+        let request = if again { after(NEVER_PUSHED, request) } else { request };
         assert!(push(&s, &checkout, request).await.unwrap().moved);
     }
     for file in ["a", "b", "c"] {
@@ -125,22 +130,30 @@ async fn an_earlier_push_of_ours_is_recognised() {
     for policy in [IntegrationPolicy::AlwaysRebase, IntegrationPolicy::AlwaysMerge] {
         let s = Setup::new(&[("a", "1")]).await;
         let request = PushRequest { policy, ..to_main() };
-        let again = PushRequest { again: true, ..request.clone() };
         // Twice the same commit from the same base, as a replay makes it.
         let first = changed(&s, "first", "a", "2", "ours").await;
         let replay = changed(&s, "replay", "a", "2", "ours").await;
         let third = changed(&s, "third", "a", "2", "ours").await;
+        let fourth = changed(&s, "fourth", "a", "2", "ours").await;
         assert_eq!(first.head().unwrap(), replay.head().unwrap());
         // Others were faster, so ours was rebased (or merged); others went on.
         s.host.commit_file(REPO, "main", "b", "1", "theirs").await.unwrap();
         let pushed = push(&s, &first, request.clone()).await.unwrap();
         s.host.commit_file(REPO, "main", "c", "1", "later").await.unwrap();
         let before = s.messages().await;
-        let adopted = push(&s, &replay, again.clone()).await.unwrap();
+        let again = after(&pushed.commit, request.clone());
+        let adopted = push(&s, &replay, again).await.unwrap();
         assert_eq!(adopted, Pushed { commit: pushed.commit.clone(), moved: false }, "{policy:?}");
-        // Also when the attempt does not know that it is not the first.
-        let adopted = push(&s, &third, request).await.unwrap();
+        // The server took an attempt after that was given up; the one after it,
+        // which is the recorded one, never got there.
+        let again = after(NEVER_PUSHED, request.clone());
+        let adopted = push(&s, &third, again).await.unwrap();
         assert_eq!(adopted, Pushed { commit: pushed.commit, moved: false }, "{policy:?}");
+        // Who has recorded nothing has pushed nothing: somebody else made the
+        // very same change.
+        let tip = s.host.id(REPO, "main").await.unwrap().unwrap();
+        let follows = push(&s, &fourth, request).await.unwrap();
+        assert_eq!(follows, Pushed { commit: tip, moved: false }, "{policy:?}");
         assert_eq!(s.messages().await, before, "{policy:?}");
     }
 }
@@ -154,7 +167,7 @@ async fn a_plain_push_that_others_built_upon_is_done() {
         push(&s, &checkout, PushRequest { force, ..to_main() }).await.unwrap();
         s.host.commit_file(REPO, "main", "c", &format!("{force}"), "later").await.unwrap();
         let tip = s.host.id(REPO, "main").await.unwrap();
-        let request = PushRequest { again: true, force, ..to_main() };
+        let request = after(&head, PushRequest { force, ..to_main() });
         let pushed = push(&s, &checkout, request).await.unwrap();
         assert_eq!(pushed, Pushed { commit: head, moved: false });
         assert_eq!(s.host.id(REPO, "main").await.unwrap(), tip);

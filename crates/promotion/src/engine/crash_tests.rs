@@ -130,6 +130,9 @@ impl Step for Piece {
     fn needs_workdir(&self) -> bool {
         self.kind != "sync"
     }
+    fn records_intent(&self) -> bool {
+        self.kind == "push"
+    }
     fn config_schema(&self) -> Value {
         json!({})
     }
@@ -170,11 +173,17 @@ impl Step for Piece {
                 StepResult::succeeded().with_output(output(json!({"commit": id})))
             }
             "push" => {
-                self.assert_intent(context);
                 let id = read(dir, "commit")?;
                 let done = self.outside.pushed.lock().unwrap().contains(&id);
-                assert!(!(done && context.attempt == Attempt::First), "a first attempt is first");
+                let recorded = context.earlier_intent().and_then(|intent| intent.get("commit"));
+                assert!(!done || recorded == Some(&json!(id)), "what is done is on record");
                 if !done {
+                    let intent = output(json!({"commit": id}));
+                    context.intents.record(intent.clone()).await.unwrap();
+                    self.assert_intent(context);
+                    let state = self.outside.recorded().state.unwrap();
+                    assert_eq!(state["push"], json!({"intent": intent}));
+                    killer.boundary().await;
                     self.outside.pushed.lock().unwrap().push(id.clone());
                 }
                 StepResult::succeeded().with_output(output(json!({"commit": id})))
@@ -284,7 +293,7 @@ fn assert_whole(outside: &Outside, case: &str) {
 async fn a_life_without_death_writes_little() {
     let (_, outside) = live(&[], false).await;
     assert_whole(&outside, "no death");
-    // Before the push, before the sync, while the sync is awaited, at the end.
+    // In the push, before the sync, while the sync is awaited, at the end.
     assert_eq!(outside.writes.load(Ordering::SeqCst), 4);
 }
 
@@ -301,20 +310,102 @@ async fn killed_at_every_boundary() {
             }
             death += 1;
         }
-        assert!(death > 20, "the boundaries were reached: {death}");
+        assert!(death > 21, "the boundaries were reached: {death}");
     }
 }
 
 #[tokio::test]
 async fn killed_twice() {
-    for first in 0..24 {
-        for second in 0..24 {
+    for first in 0..25 {
+        for second in 0..25 {
             let lost = (first + second) % 2 == 0;
             let case = format!("killed at {first}, then at {second}, directory lost: {lost}");
             let (_, outside) = live(&[first, second], lost).await;
             assert_whole(&outside, &case);
         }
     }
+}
+
+/// A push that cannot be recorded sends nothing, and ends the pass; what an
+/// earlier attempt had recorded stays until the step is done, and no longer.
+#[tokio::test]
+async fn a_push_that_cannot_be_recorded_sends_nothing() {
+    struct Refuses {
+        error: Option<RecordError>,
+        last: PromotionStatus,
+    }
+    #[async_trait]
+    impl Recorder for Refuses {
+        async fn record(&mut self, status: &PromotionStatus) -> Result<(), RecordError> {
+            match &self.error {
+                Some(error) => Err(error.clone()),
+                None => {
+                    self.last = status.clone();
+                    Ok(())
+                }
+            }
+        }
+    }
+    /// Records, and then fails.
+    struct Push(Arc<AtomicUsize>);
+    #[async_trait]
+    impl Step for Push {
+        fn kind(&self) -> &'static str {
+            "push"
+        }
+        fn effect(&self) -> Effect {
+            Effect::Outside
+        }
+        fn records_intent(&self) -> bool {
+            true
+        }
+        fn config_schema(&self) -> Value {
+            json!({})
+        }
+        async fn run(&self, context: &StepContext, _: &World) -> Result<StepResult, StepError> {
+            let attempt = self.0.load(Ordering::SeqCst);
+            if attempt != 1 {
+                let intent = output(json!({"commit": attempt}));
+                let recorded = context.intents.record(intent).await;
+                recorded.map_err(|e| StepError::new(ErrorClass::Transient, e.to_string()))?;
+            }
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(match attempt {
+                2 => StepError::terminal(ErrorClass::Config, "no"),
+                _ => StepError::new(ErrorClass::Transient, "the server is away"),
+            })
+        }
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let engine = engine(Registry::default().with(Push(sent.clone())));
+    let run = run_of(vec![step(json!({"uses": "push", "as": "push"}))], &temp);
+    let begun = || PromotionStatus { phase: Phase::Running, ..Default::default() };
+    for error in [
+        RecordError::Superseded("another controller runs it".into()),
+        RecordError::Failed("no route to host".into()),
+    ] {
+        let mut recorder = Refuses { error: Some(error.clone()), last: begun() };
+        let outcome = engine.run(&run, begun(), &mut recorder).await;
+        let Outcome::Interrupted(why) = outcome else { panic!("must be interrupted: {outcome:?}") };
+        assert_eq!(why, Interruption::Record(error));
+        assert_eq!(sent.load(Ordering::SeqCst), 0, "nothing was sent");
+    }
+    let mut recorder = Refuses { error: None, last: begun() };
+    let mut status = begun();
+    // The second attempt fails before it records anything.
+    for _ in 0..2 {
+        let expected = json!({"push": {"intent": {"commit": 0}}});
+        let outcome = engine.run(&run, status, &mut recorder).await;
+        let Outcome::Waiting { status: next, .. } = outcome else { panic!("waits: {outcome:?}") };
+        assert_eq!(Some(&expected), next.state.clone().map(Value::Object).as_ref());
+        status = next;
+    }
+    let outcome = engine.run(&run, status, &mut recorder).await;
+    let written = recorder.last.state.map(Value::Object);
+    assert_eq!(written, Some(json!({"push": {"intent": {"commit": 2}}})), "written before the act");
+    let Outcome::Finished(status) = outcome else { panic!("must be done: {outcome:?}") };
+    assert_eq!((status.phase, status.state), (Phase::Errored, None));
 }
 
 /// A record that fails stops the pass before anything acts outside.

@@ -14,6 +14,8 @@ pub mod environment;
 #[cfg(test)]
 mod fault_tests;
 pub mod final_phase;
+pub mod full_disk;
+pub mod intents;
 pub mod journal;
 pub mod outputs;
 mod pass;

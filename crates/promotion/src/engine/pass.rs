@@ -16,7 +16,7 @@ use crate::engine::plan::{self, Traits};
 use crate::engine::record::{RecordError, Recorder};
 use crate::engine::run::{Engine, Interruption, Outcome, Run, alias_of};
 use crate::engine::scope::{Scope, Seen};
-use crate::engine::{bounds, journal, outputs, times};
+use crate::engine::{bounds, full_disk, intents, journal, outputs, times};
 use crate::error::{ErrorClass, StepError};
 use crate::step::{Attempt, Effect, Step, StepContext};
 use crate::workdir::WorkDir;
@@ -44,6 +44,15 @@ struct At<'a> {
     index: usize,
     step: &'a PromotionStep,
     alias: &'a str,
+}
+
+/// What the end of a step's attempt depends on.
+#[derive(Clone, Copy)]
+struct EndTraits {
+    limits: Limits,
+    effect: Effect,
+    propagates: bool,
+    records_intent: bool,
 }
 
 /// Whether the pass goes on to the next step or ends with an outcome.
@@ -152,9 +161,9 @@ impl<'a> Pass<'a> {
         let attempt = plan::replay(self.state.get(at.alias));
         let scope = self.scope(at);
         let failure = match self.context(at, &scope, attempt, &state).await {
-            Ok(context) => match self.execute(kind, context).await? {
+            Ok(context) => match self.execute(at.alias, kind, context).await? {
                 Ok(_) => return Ok(None),
-                Err(error) => error,
+                Err(error) => full_disk::passing(error),
             },
             Err(message) => StepError::terminal(ErrorClass::Config, message),
         };
@@ -228,7 +237,12 @@ impl<'a> Pass<'a> {
         if !started {
             self.update(at, |entry| entry.status = Status::Running);
         }
-        let traits = (limits(at.step, kind.as_ref()), kind.effect(), kind.propagates_task_output());
+        let traits = EndTraits {
+            limits: limits(at.step, kind.as_ref()),
+            effect: kind.effect(),
+            propagates: kind.propagates_task_output(),
+            records_intent: kind.records_intent(),
+        };
         let problems = match retry_problem(at.step) {
             Some(problem) => Ok(vec![problem]),
             None => self.engine.registry.config_problems(&at.step.uses, &context.config),
@@ -236,17 +250,23 @@ impl<'a> Pass<'a> {
         let attempted = match problems {
             Ok(problems) if problems.is_empty() => {
                 let acts_outside = kind.effect() == Effect::Outside;
-                if acts_outside || self.unrecorded_result {
+                // A result that is not recorded goes along with the intent.
+                let records = acts_outside && kind.records_intent();
+                if !records && (acts_outside || self.unrecorded_result) {
                     self.record().await?;
                     if run.cancel.is_cancelled() {
                         return Err(Interruption::Cancelled);
                     }
                 }
-                if kind.needs_workdir() && kind.effect() != Effect::Reads {
-                    self.touch(true)?;
-                    self.half_done = true;
-                }
-                let attempted = self.execute(kind, context).await?;
+                let touches = kind.needs_workdir() && kind.effect() != Effect::Reads;
+                let marked = if touches { journal::unrecorded(&run.workdir) } else { Ok(()) };
+                let attempted = match marked {
+                    Ok(()) => {
+                        self.half_done |= touches;
+                        self.execute(at.alias, kind, context).await?
+                    }
+                    Err(e) => Err(full_disk::error("error marking the working directory", &e)),
+                };
                 if attempted.is_err() && run.cancel.is_cancelled() {
                     return Err(Interruption::Cancelled);
                 }
@@ -261,22 +281,25 @@ impl<'a> Pass<'a> {
     }
 
     /// Merges an attempt's result.
-    fn finish(
-        &mut self,
-        at: At<'_>,
-        attempted: Attempted,
-        (limits, effect, propagates): (Limits, Effect, bool),
-    ) -> Progress {
+    fn finish(&mut self, at: At<'_>, attempted: Attempted, traits: EndTraits) -> Progress {
+        let attempted = attempted.map_err(full_disk::passing);
         let attempted = self.fit_to_keep(at.alias, attempted);
         let output = match &attempted {
             Ok(result) => result.output.as_ref(),
             Err(error) => error.output.as_deref(),
         };
-        outputs::put(&mut self.state, at.alias, output, propagates);
+        // Until the step is done, what it may have done stays on record.
+        let intent = (traits.records_intent && output.is_none())
+            .then(|| intents::kept(self.state.get(at.alias)))
+            .flatten();
+        let stays = output.or(intent.as_ref());
+        outputs::put(&mut self.state, at.alias, stays, traits.propagates);
         let now = (self.engine.now)();
         let mut entries = self.status.step_execution_metadata.iter_mut();
         let Some(entry) = entries.find(|e| e.alias == at.alias) else { return Ok(None) };
-        if let Verdict::Incomplete(error) = completion::complete(entry, &attempted, limits, now) {
+        if let Verdict::Incomplete(error) =
+            completion::complete(entry, &attempted, traits.limits, now)
+        {
             self.status.phase = PromotionPhase::Running;
             self.status.message = error.as_ref().map(|e| e.message.clone()).unwrap_or_default();
             let started = times::read(entry.started_at.as_ref());
@@ -286,11 +309,14 @@ impl<'a> Pass<'a> {
                 }
                 _ => attempted.ok().and_then(|r| r.retry_after),
             };
-            let rebuild = error.is_some() && effect == Effect::WorkingDirectory;
+            let rebuild = error.is_some() && traits.effect == Effect::WorkingDirectory;
             let status = self.to_record();
             return Ok(Some(Outcome::Waiting { status, retry_after, error, rebuild }));
         }
         let succeeded = entry.status == Status::Succeeded;
+        if intent.is_some() {
+            self.state.insert(at.alias.to_owned(), Value::Null);
+        }
         if let (true, Some(check)) = (succeeded, attempted.ok().and_then(|r| r.health_check)) {
             self.status
                 .health_checks
@@ -317,32 +343,55 @@ impl<'a> Pass<'a> {
     }
 
     /// Runs the step in a task of its own, so that its panic stays its own,
-    /// and writes the progress when it takes long.
+    /// writes the intents that it asks for, and the progress when it takes long.
     async fn execute(
         &mut self,
+        alias: &str,
         kind: Arc<dyn Step>,
-        context: StepContext,
+        mut context: StepContext,
     ) -> Result<Attempted, Interruption> {
         let world = self.engine.world.clone();
         let cancel = context.cancel.clone();
+        let (intents, mut asked) = intents::line();
+        if kind.records_intent() && !matches!(context.attempt, Attempt::Replay { .. }) {
+            context.intents = Arc::new(intents);
+        }
         let mut task = AbortOnDrop(tokio::spawn(async move { kind.run(&context, &world).await }));
-        let joined = tokio::select! {
-            joined = &mut task.0 => joined,
-            () = tokio::time::sleep(self.engine.show_after) => {
-                // The directory's mark stays: the step may be at work in it.
-                let status = self.to_record();
-                match self.recorder.record(&status).await {
-                    Ok(()) => self.unrecorded_result = false,
-                    Err(e @ RecordError::Superseded(_)) => {
+        let mut shown = false;
+        let show = tokio::time::sleep(self.engine.show_after);
+        tokio::pin!(show);
+        let mut unrecorded = None;
+        let joined = loop {
+            tokio::select! {
+                joined = &mut task.0 => break joined,
+                Some(asked) = asked.recv() => {
+                    let recorded = self.intend(alias, asked.intent).await;
+                    // The step hears of it and ends; then the pass does.
+                    unrecorded = recorded.as_ref().err().cloned();
+                    if matches!(unrecorded, Some(RecordError::Superseded(_))) {
                         cancel.cancel();
-                        return Err(e.into());
                     }
-                    // For people only; the step's intent is recorded already.
-                    Err(e) => tracing::debug!("progress not shown: {e}"),
+                    let _ = asked.answer.send(recorded);
                 }
-                (&mut task.0).await
+                () = &mut show, if !shown => {
+                    shown = true;
+                    // The directory's mark stays: the step may be at work in it.
+                    let status = self.to_record();
+                    match self.recorder.record(&status).await {
+                        Ok(()) => self.unrecorded_result = false,
+                        Err(e @ RecordError::Superseded(_)) => {
+                            cancel.cancel();
+                            return Err(e.into());
+                        }
+                        // For people only; the step's intent is recorded already.
+                        Err(e) => tracing::debug!("progress not shown: {e}"),
+                    }
+                }
             }
         };
+        if let Some(error) = unrecorded {
+            return Err(error.into());
+        }
         Ok(joined.unwrap_or_else(|e| {
             let value = match e.try_into_panic() {
                 Ok(panic) => panic_text(panic.as_ref()),
@@ -350,6 +399,16 @@ impl<'a> Pass<'a> {
             };
             Err(StepError::terminal(ErrorClass::Internal, format!("step panicked: {value}")))
         }))
+    }
+
+    /// Writes what the step at work is about to do.
+    async fn intend(&mut self, alias: &str, intent: Map<String, Value>) -> Result<(), RecordError> {
+        let stored = self.secrets.mask_json(&Value::Object(intents::stored(intent)));
+        self.state.insert(alias.to_owned(), stored);
+        let status = self.to_record();
+        self.recorder.intend(&status).await?;
+        self.unrecorded_result = false;
+        Ok(())
     }
 
     fn scope<'s>(&self, at: At<'s>) -> Scope<'s>
@@ -401,6 +460,7 @@ impl<'a> Pass<'a> {
             freight: run.freight.clone(),
             target_freight: run.target_freight.clone(),
             workdir: self.workdir.clone(),
+            intents: Arc::new(intents::NoIntents),
             cancel: run.cancel.child_token(),
         })
     }

@@ -3,7 +3,7 @@
 //! The Promotion's status is the journal: the entry of a step (Running, with
 //! its `startedAt`) is the intent, its final status the result. Writes are
 //! few: results are kept in memory until the next step that acts outside, and
-//! go in one patch with that step's intent. See [`crate::engine::run`].
+//! go in one patch with that step's intent. A push's intent names its commit too. See [`crate::engine::run`].
 
 use api::PromotionStatus;
 use async_trait::async_trait;
@@ -29,4 +29,13 @@ pub trait Recorder: Send + Sync {
     /// # Errors
     /// The status is not on the Promotion; the engine then runs nothing more.
     async fn record(&mut self, status: &PromotionStatus) -> Result<(), RecordError>;
+
+    /// The same for what a step is about to do, where that stands in its output
+    /// ([`crate::engine::intents`]): a change of outputs alone is written too.
+    ///
+    /// # Errors
+    /// See [`Recorder::record`].
+    async fn intend(&mut self, status: &PromotionStatus) -> Result<(), RecordError> {
+        self.record(status).await
+    }
 }

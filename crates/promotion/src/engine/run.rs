@@ -7,10 +7,12 @@
 //! together with the results of all steps before it; that one write is both
 //! its intent and their result. A step that only reads or touches the working
 //! directory needs no write of its own: were it lost, nobody outside has seen
-//! its effect, and it runs anew. A commit's time is the recorded start of
+//! its effect, and it runs anew. A step that pushes takes in others' commits
+//! first and records its intent itself, with the commit's id, at the last moment
+//! ([`super::intents`]). A commit's time is the recorded start of
 //! `git-commit`, and it is recorded before the push that shows the commit to
 //! anyone. So a Promotion of six steps (clone, parse, update, commit, push,
-//! sync) costs one write before the push, one between push and sync, and one
+//! sync) costs one write in the push, one between push and sync, and one
 //! at the end of each pass.
 //!
 //! Further writes happen only where somebody watches: when a step takes
@@ -30,10 +32,10 @@ use api::{PromotionPhase, PromotionStatus, PromotionStep};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::journal;
 use crate::engine::pass::Pass;
 use crate::engine::record::{RecordError, Recorder};
 use crate::engine::scope::Functions;
+use crate::engine::{completion, full_disk, journal, times};
 use crate::error::StepError;
 use crate::step::Registry;
 use crate::workdir::WorkDirError;
@@ -163,10 +165,14 @@ impl Engine {
         // A directory to be thrown away may hold a large clone.
         let base = run.workdir.clone();
         let opened = tokio::task::spawn_blocking(move || journal::open(&base)).await;
-        let opened = opened.map_err(|e| e.to_string()).and_then(|o| o.map_err(|e| e.to_string()));
+        const MAKING: &str = "error creating working directory";
         let (workdir, lost) = match opened {
-            Ok(opened) => opened,
-            Err(e) => return errored(status, format!("error creating working directory: {e}")),
+            Ok(Ok(opened)) => opened,
+            Ok(Err(e)) if full_disk::is_why(&e) => {
+                return waiting(status, full_disk::error(MAKING, &e), (self.now)());
+            }
+            Ok(Err(e)) => return errored(status, format!("{MAKING}: {e}")),
+            Err(e) => return errored(status, format!("{MAKING}: {e}")),
         };
         let mut pass = Pass::new(self, run, recorder, workdir, status);
         match pass.steps(lost).await {
@@ -188,6 +194,15 @@ fn errored(mut status: PromotionStatus, message: String) -> Outcome {
     status.phase = PromotionPhase::Errored;
     status.message = message;
     Outcome::Finished(status)
+}
+
+/// A Promotion that cannot begin a pass now.
+fn waiting(mut status: PromotionStatus, error: StepError, now: Timestamp) -> Outcome {
+    status.phase = PromotionPhase::Running;
+    status.message.clone_from(&error.message);
+    let since = times::read(status.started_at.as_ref());
+    let retry_after = Some(completion::back_off(error.class, since, now));
+    Outcome::Waiting { status, retry_after, error: Some(error), rebuild: true }
 }
 
 /// The alias of the step at `index`; admission always sets one.

@@ -29,6 +29,7 @@ pub(crate) fn context(config: Value, attempt: Attempt) -> (StepContext, tempfile
         freight: api::FreightCollection::default(),
         target_freight: api::FreightReference::default(),
         workdir: WorkDir::open(dir.path()).unwrap().0,
+        intents: Arc::new(crate::engine::intents::NoIntents),
         cancel: CancellationToken::new(),
     };
     (context, dir)

@@ -5,11 +5,9 @@ use sandbox::git_host::GitService;
 use serde_json::{Value, json};
 
 use super::git_tests::{Promotion, REPO, Site};
+use crate::engine::RecordError;
+use crate::error::ErrorClass;
 use crate::step::Attempt;
-
-fn again() -> Attempt {
-    Attempt::Again { output: None }
-}
 
 /// A pipeline that commits and pushes twice and tags: (kind, alias, config).
 fn pipeline(url: &str) -> Vec<(&'static str, &'static str, Value)> {
@@ -90,13 +88,25 @@ async fn rebuild(p: &mut Promotion<'_>, done: &[(&str, &str, Value)]) {
     assert_eq!(p.state, before);
 }
 
-/// Killed after the rebase and before the push, and after the push and before
-/// anything was recorded; with the directory kept, and lost.
+/// Where the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    /// What is to be pushed is on the status; nothing was sent.
+    BeforeThePush,
+    /// The server has it; the status does not say so.
+    AfterThePush,
+    /// The server broke off: nobody knows.
+    InThePush,
+}
+
+/// Killed between the record and the push, and after the push and before the
+/// next status write; with the directory kept, and lost. Others push before,
+/// and after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
-    for after_the_push in [false, true] {
+    for death in [Death::BeforeThePush, Death::AfterThePush, Death::InThePush] {
         for lost in [false, true] {
-            let case = format!("after the push: {after_the_push}, directory lost: {lost}");
+            let case = format!("{death:?}, directory lost: {lost}");
             let site = Site::new(&[("a", "1"), ("b", "1")]).await;
             let mut p = site.promotion("x");
             p.clone_main().await;
@@ -104,16 +114,29 @@ async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
             p.commit("ours").await;
             let committed = p.output("commit", "commit");
             site.host.commit_file(REPO, "main", "b", "2", "rival").await.unwrap();
-            if after_the_push {
-                // It arrives; we never hear of it.
-                p.push().await.unwrap();
-                p.state.remove("push");
-            } else {
-                // The server goes away when all is rebased and about to be sent:
-                // the listing is answered, the push itself is not.
-                site.host.traffic().fail_after(1, 1, 503, Some(GitService::Push));
-                p.push().await.unwrap_err();
+            match death {
+                Death::AfterThePush => drop(p.push().await.unwrap()),
+                Death::BeforeThePush => {
+                    let dies = p.cancel.clone();
+                    p.intents.after_the_next(|| async move { dies.cancel() });
+                    p.push().await.unwrap_err();
+                    p.cancel = Default::default();
+                }
+                Death::InThePush => {
+                    // The listing is answered, the push itself is not.
+                    site.host.traffic().fail_after(1, 1, 503, Some(GitService::Push));
+                    p.push().await.unwrap_err();
+                }
             }
+            let pushed = p.output("push", "commit");
+            let recorded = p.intents.all();
+            assert_eq!(recorded.len(), 1, "{case}");
+            assert_eq!(recorded[0]["branch"], "main", "{case}");
+            assert_ne!(recorded[0]["commit"], committed, "{case}: as it is after the rebase");
+            if death == Death::AfterThePush {
+                assert_eq!(recorded[0]["commit"], pushed, "{case}");
+            }
+            let again = p.only_the_intent("push");
             // Others go on meanwhile.
             site.host.commit_file(REPO, "main", "b", "3", "later").await.unwrap();
             if lost {
@@ -125,8 +148,8 @@ async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
                 p.attempt("git-commit", "commit", config, replay).await.unwrap();
                 assert_eq!(p.output("commit", "commit"), committed, "{case}");
             }
-            p.attempt("git-push", "push", json!({"path": "./src"}), again()).await.unwrap();
-            let expected = if after_the_push {
+            p.attempt("git-push", "push", json!({"path": "./src"}), again).await.unwrap();
+            let expected = if death == Death::AfterThePush {
                 ["later", "ours", "rival", "Initial content"]
             } else {
                 ["ours", "later", "rival", "Initial content"]
@@ -136,6 +159,10 @@ async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
             let ours = log.iter().find(|c| c.message == "ours\n").unwrap();
             assert_eq!(p.output("push", "commit"), json!(ours.id), "{case}");
             assert_eq!(p.output("push", "replaced"), committed, "{case}");
+            let all = p.intents.all();
+            assert_eq!(all.last().unwrap()["commit"], json!(ours.id), "{case}");
+            let records = if death == Death::AfterThePush { 1 } else { 2 };
+            assert_eq!(all.len(), records, "{case}: none for what is there");
             // The checkout is where the push left it: the next commit stands on it.
             p.write("src/a", "4");
             p.run("git-commit", "next", json!({"path": "./src", "message": "next"})).await.unwrap();
@@ -175,4 +202,102 @@ async fn what_was_rewritten_away_is_said_so() {
         error.message.contains("this Promotion had pushed it, so its branch was removed or rewritten since: promote again"),
         "{error}"
     );
+}
+
+/// The branch moves on between the record and the push: the next attempt records
+/// anew, and both commits are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_moves_after_the_record_is_recorded_anew() {
+    let site = Site::new(&[("a", "1"), ("b", "1")]).await;
+    let mut p = site.promotion("x");
+    p.clone_main().await;
+    p.write("src/a", "2");
+    p.commit("ours").await;
+    let host = site.host.clone();
+    p.intents.after_the_next(move || async move {
+        host.commit_file(REPO, "main", "b", "2", "faster").await.unwrap();
+    });
+    p.push().await.unwrap();
+    assert_eq!(site.messages().await, ["ours", "faster", "Initial content"]);
+    let recorded = p.intents.all();
+    assert_eq!(recorded.len(), 2);
+    assert_eq!(recorded[0]["commit"], p.output("commit", "commit"));
+    assert_eq!(recorded[1]["commit"], p.output("push", "commit"));
+}
+
+/// Nothing is pushed, of a branch or a tag, while the status cannot be written;
+/// the next attempt pushes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_pushed_that_is_not_on_record() {
+    let site = Site::new(&[("a", "1")]).await;
+    let mut p = site.promotion("x");
+    p.clone_main().await;
+    p.write("src/a", "2");
+    p.commit("ours").await;
+    p.run("git-tag", "tag", json!({"path": "src", "tag": "v1", "message": "v1"})).await.unwrap();
+    p.intents.refuse(Some(RecordError::Failed("etcdserver: request timed out".into())));
+    let pushes = [json!({"path": "src"}), json!({"path": "src", "tag": "v1"})];
+    for (config, what) in pushes.iter().zip(["branch main", "tag v1"]) {
+        let error = p.run("git-push", "push", config.clone()).await.unwrap_err();
+        let said = format!("{what} was not pushed, because that could not be recorded first: ");
+        assert!(error.message.contains(&said), "{error}");
+        assert!(error.message.contains("etcdserver: request timed out"), "{error}");
+        assert_eq!(error.class, ErrorClass::Transient);
+    }
+    assert_eq!(site.messages().await, ["Initial content"]);
+    assert_eq!(site.host.id(REPO, "v1").await.unwrap(), None);
+    p.intents.refuse(None);
+    for config in pushes {
+        let again = p.only_the_intent("push");
+        p.attempt("git-push", "push", config, again).await.unwrap();
+    }
+    assert_eq!(site.messages().await, ["ours", "Initial content"]);
+    let tag = site.host.id(REPO, "v1").await.unwrap().unwrap();
+    assert_eq!(json!(tag), p.output("push", "commit"));
+    let recorded = p.intents.all();
+    assert_eq!(recorded[0], json!({"branch": "main", "commit": tag}));
+    assert_eq!((&recorded[1]["tag"], recorded.len()), (&json!("v1"), 2));
+}
+
+/// A crowd dies after the push that sent all of them, before any of them could
+/// say so; others go on. Each finds its own commit, none is made twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promotions_that_were_pushed_together_find_their_own_commits() {
+    const CROWD: usize = 12;
+    let site = Site::new(&[("a", "1")]).await;
+    let mut all = Vec::new();
+    for n in 0..CROWD {
+        let mut p = site.promotion(&format!("p{n}"));
+        p.clone_main().await;
+        p.write(&format!("src/f{n}"), "1");
+        p.commit("Kargo made some changes").await;
+        all.push(p);
+    }
+    site.host.traffic().clear();
+    for pushed in futures::future::join_all(all.iter_mut().map(|p| p.push())).await {
+        pushed.unwrap();
+    }
+    let sent = site.host.traffic().count(|r| r.service == GitService::Push && !r.lists_refs);
+    assert!(sent < CROWD, "they went together: {sent}");
+    let before = site.host.commit_file(REPO, "main", "a", "2", "later").await.unwrap();
+    for (n, p) in all.iter_mut().enumerate() {
+        let pushed = p.output("push", "commit");
+        let intents = p.intents.all();
+        assert_eq!(intents.last().unwrap()["commit"], pushed, "{n}");
+        let again = p.only_the_intent("push");
+        if n % 2 == 0 {
+            // The disk went too.
+            p.lose_workdir();
+            p.replay_clone().await;
+            p.write(&format!("src/f{n}"), "1");
+            let replay = p.replay("commit");
+            let config = json!({"path": "./src", "message": "Kargo made some changes"});
+            p.attempt("git-commit", "commit", config, replay).await.unwrap();
+        }
+        p.attempt("git-push", "push", json!({"path": "./src"}), again).await.unwrap();
+        assert_eq!(p.output("push", "commit"), pushed, "{n}");
+        assert_eq!(p.intents.all().len(), intents.len(), "{n}: nothing more to record");
+    }
+    assert_eq!(site.host.id(REPO, "main").await.unwrap(), Some(before));
+    assert_eq!(site.host.log(REPO, "main").await.unwrap().len(), CROWD + 2);
 }

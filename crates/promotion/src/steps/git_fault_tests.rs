@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use api::{PromotionPhase, PromotionStatus};
 use serde_json::json;
 
 use super::git_tests::{REPO, Site};
+use crate::engine::{Engine, NoFunctions, Outcome, RecordError, Recorder, Run};
 use crate::error::ErrorClass;
 use crate::step::Attempt;
 use crate::workdir::WorkDir;
@@ -17,7 +19,7 @@ impl SmallDisk {
     /// None where this machine lets nobody mount one.
     fn mount(at: PathBuf, kib: usize) -> Option<Self> {
         std::fs::create_dir_all(&at).unwrap();
-        let options = format!("size={kib}k");
+        let options = format!("size={kib}k,nr_inodes=1000");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
             .arg(&at)
@@ -93,6 +95,85 @@ async fn a_full_disk_costs_an_attempt_and_nothing_else() {
     p.attempt("git-push", "push", json!({"path": "./src"}), again()).await.unwrap();
     assert_eq!(site.messages().await, ["ours", "theirs", "Initial content"]);
     assert_eq!(std::fs::read_to_string(p.on_disk("src/theirs")).unwrap(), theirs);
+}
+
+/// The same through the engine: the Promotion waits, says for what, and goes on
+/// when there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promotion_waits_while_the_disk_is_full() {
+    let big: String = (0..20_000).map(|n| format!("{}\n", n * 7919 % 100_003)).collect();
+    let site = Site::new(&[("a", "1"), ("big", &big)]).await;
+    let Some(disk) = SmallDisk::mount(site.dir.path().join("disk"), 96) else { return };
+    let steps = [
+        json!({"uses": "git-clone", "as": "clone", "config":
+            {"repoURL": site.url(), "checkout": [{"branch": "main", "path": "./src"}]}}),
+        json!({"uses": "git-clear", "as": "clear", "config": {"path": "./src"}}),
+        json!({"uses": "git-commit", "as": "commit", "config":
+            {"path": "./src", "message": "ours"}}),
+        json!({"uses": "git-push", "as": "push", "config": {"path": "./src"}}),
+    ];
+    let run = Run {
+        project: "p".into(),
+        stage: "s".into(),
+        promotion: "s.1.abc".into(),
+        promotion_uid: "uid".into(),
+        actor: String::new(),
+        rollback: false,
+        ui_base_url: String::new(),
+        vars: Vec::new(),
+        steps: steps.map(|step| serde_json::from_value(step).unwrap()).to_vec(),
+        freight_requests: Vec::new(),
+        freight: Default::default(),
+        target_freight: Default::default(),
+        target_alias: String::new(),
+        workdir: disk.0.join("promotion"),
+        cancel: Default::default(),
+    };
+    let engine = Engine::new(super::git_tests::registry(), site.world(), NoFunctions);
+    let begun = PromotionStatus { phase: PromotionPhase::Running, ..Default::default() };
+    let pass = |status| {
+        let (engine, run) = (&engine, &run);
+        async move {
+            let mut unwritten = Unwritten;
+            match engine.run(run, status, &mut unwritten).await {
+                Outcome::Waiting { status, .. } | Outcome::Finished(status) => status,
+                Outcome::Interrupted(why) => panic!("interrupted: {why}"),
+            }
+        }
+    };
+    let mut status = begun;
+    for _ in 0..2 {
+        status = pass(status).await;
+        assert_eq!(status.phase, PromotionPhase::Running, "{}", status.message);
+        assert!(status.message.contains("No space left on device"), "{}", status.message);
+        assert!(status.message.contains("controller's disk is full"), "{}", status.message);
+        let entry = &status.step_execution_metadata[0];
+        assert_eq!(entry.error_count, 0, "it costs nothing of the threshold");
+    }
+    // Not even room for a name: every inode is taken.
+    let names = disk.0.join("names");
+    std::fs::create_dir(&names).unwrap();
+    let mut taken = 0;
+    while std::fs::write(names.join(taken.to_string()), b"").is_ok() {
+        taken += 1;
+    }
+    status = pass(status).await;
+    assert_eq!(status.phase, PromotionPhase::Running, "{}", status.message);
+    assert!(status.message.contains("controller's disk is full"), "{}", status.message);
+    std::fs::remove_dir_all(names).unwrap();
+    disk.resize(4096);
+    status = pass(status).await;
+    assert_eq!(status.phase, PromotionPhase::Succeeded, "{}", status.message);
+    assert_eq!(site.messages().await, ["ours", "Initial content"]);
+}
+
+struct Unwritten;
+
+#[async_trait::async_trait]
+impl Recorder for Unwritten {
+    async fn record(&mut self, _: &PromotionStatus) -> Result<(), RecordError> {
+        Ok(())
+    }
 }
 
 fn hook(site: &Site, script: &str) -> PathBuf {

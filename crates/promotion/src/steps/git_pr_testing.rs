@@ -155,6 +155,7 @@ pub async fn attempt_in(
         freight: api::FreightCollection::default(),
         target_freight: api::FreightReference::default(),
         workdir: WorkDir::open(&dir.path().join("work")).unwrap().0,
+        intents: Arc::new(crate::engine::intents::NoIntents),
         cancel: CancellationToken::new(),
     };
     let result = registry.get(kind).unwrap().run(&context, world).await;

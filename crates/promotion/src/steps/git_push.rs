@@ -22,8 +22,10 @@
 //! `GIT_PUSH_INTEGRATION_POLICY` `RebaseOrMerge` or `RebaseOrFail` nothing is
 //! rebased whose signature would change hands.
 //!
-//! A step that was cut off recognises its own push: a branch that is at or
-//! after its commit is done.
+//! Before anything is sent, the step records on the Promotion which commit it
+//! is about to push to which branch (`state.<alias>.intent`). A step that was
+//! cut off recognises its own push by that: a branch that is at or after the
+//! recorded commit is done.
 //!
 //! Output: `commit` (its id after taking in others' commits), `branch`, and
 //! `commitURL` where the provider is known. Where others' commits were taken
@@ -43,6 +45,7 @@
 //!
 //! Source of the rules: `steps-git` 9 and 4.7.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,6 +53,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::commit_url;
+use super::push_intents::{PushIntents, TagIntents};
 use crate::error::{ErrorClass, StepError};
 use crate::git_access::{self, step_error};
 use crate::step::{Attempt, Effect, Step, StepContext, StepResult};
@@ -118,6 +122,11 @@ impl Step for GitPush {
 
     fn effect(&self) -> Effect {
         Effect::Outside
+    }
+
+    /// The branch and the exact commit, once others' commits are taken in.
+    fn records_intent(&self) -> bool {
+        true
     }
 
     /// A push that took in others' commits moved the checkout.
@@ -198,6 +207,7 @@ impl Step for GitPush {
             current
         };
 
+        let intents = PushIntents::new(context);
         let pushed = if config.tag.is_empty() {
             let Some(target) = &target else {
                 return Err(StepError::new(
@@ -214,14 +224,15 @@ impl Step for GitPush {
                 policy: access.policy,
                 committer: repository.about().identity.clone(),
                 time: context.started_at,
-                again: !matches!(context.attempt, Attempt::First),
+                intents: Some(Arc::new(intents)),
             };
             self.push(context, &access.git, &checkout, &remote, request, config.max_attempts)
                 .await?
         } else {
+            let intents: Arc<dyn git::Intents> = Arc::new(TagIntents(intents));
             access
                 .git
-                .push_tag(&checkout, &remote, &config.tag, &context.cancel)
+                .push_tag(&checkout, &remote, &config.tag, Some(intents), &context.cancel)
                 .await
                 .map_err(|e| step_error("error pushing commits to remote: error pushing tag", &e))?
         };
@@ -253,7 +264,7 @@ impl GitPush {
         git: &git::Git,
         checkout: &git::Checkout,
         remote: &git::Remote,
-        mut request: git::PushRequest,
+        request: git::PushRequest,
         attempts: i64,
     ) -> Result<git::Pushed, StepError> {
         let mut attempt = 0u32;
@@ -272,8 +283,6 @@ impl GitPush {
                     return Err(step_error(prefix, &error));
                 }
             }
-            // What a broken attempt may have pushed is looked for from now on.
-            request.again = true;
             let wait = pause(self.first_wait, attempt, random());
             attempt += 1;
             tokio::select! {

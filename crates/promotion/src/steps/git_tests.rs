@@ -1,6 +1,6 @@
 //! git-clone, git-commit and git-push against the sandbox's Git host.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use credentials::{
@@ -16,10 +16,11 @@ use super::git_commit::GitCommit;
 use super::git_push::GitPush;
 use super::git_tag::GitTag;
 use super::github_push::GitHubPush;
+use crate::engine::RecordError;
 use crate::error::{ErrorClass, StepError};
 use crate::forge_access::ForgeAccess;
 use crate::git_access::GitAccess;
-use crate::step::{Attempt, Registry, Step, StepContext, StepResult};
+use crate::step::{Attempt, Intents, Registry, Step, StepContext, StepResult};
 use crate::workdir::WorkDir;
 use crate::world::World;
 
@@ -39,7 +40,7 @@ pub(super) fn registry() -> Registry {
 /// A Git host and a controller's Git.
 pub(super) struct Site {
     pub(super) host: Arc<GitHost>,
-    world: std::sync::Mutex<World>,
+    world: Mutex<World>,
     pub(super) dir: tempfile::TempDir,
 }
 
@@ -84,11 +85,15 @@ impl Site {
             credentials: Some(Arc::new(FixedCredentials::new(secrets, lookup))),
             ..World::default()
         };
-        Self { host, world: std::sync::Mutex::new(world), dir }
+        Self { host, world: Mutex::new(world), dir }
     }
 
     pub(super) fn url(&self) -> String {
         self.host.repository_url(REPO)
+    }
+
+    pub(super) fn world(&self) -> World {
+        self.world.lock().unwrap().clone()
     }
 
     /// With these Git providers.
@@ -114,6 +119,7 @@ impl Site {
             lost: 0,
             state: Map::new(),
             messages: Vec::new(),
+            intents: Arc::default(),
             cancel: CancellationToken::new(),
         }
     }
@@ -132,11 +138,73 @@ pub(super) struct Promotion<'a> {
     lost: usize,
     pub(super) state: Map<String, Value>,
     messages: Vec<(String, String)>,
+    /// What its steps record before they act.
+    pub(super) intents: Arc<Noted>,
     /// Cancels the step at work.
     pub(super) cancel: CancellationToken,
 }
 
+/// What happens once an intent is on record, and before its act.
+type Then = Box<dyn FnOnce() -> futures::future::BoxFuture<'static, ()> + Send>;
+
+/// The intents on a Promotion's status.
+#[derive(Default)]
+pub(super) struct Noted {
+    all: Mutex<Vec<Map<String, Value>>>,
+    then: Mutex<Option<Then>>,
+    refuses: Mutex<Option<RecordError>>,
+}
+
+impl std::fmt::Debug for Noted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Noted")
+    }
+}
+
+impl Noted {
+    pub(super) fn all(&self) -> Vec<Value> {
+        self.all.lock().unwrap().iter().cloned().map(Value::Object).collect()
+    }
+
+    /// What happens between the next record and the act.
+    pub(super) fn after_the_next<F>(&self, then: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        *self.then.lock().unwrap() = Some(Box::new(|| Box::pin(then())));
+    }
+
+    /// The status cannot be written from now on, or can again.
+    pub(super) fn refuse(&self, error: Option<RecordError>) {
+        *self.refuses.lock().unwrap() = error;
+    }
+}
+
+#[async_trait::async_trait]
+impl Intents for Noted {
+    async fn record(&self, intent: Map<String, Value>) -> Result<(), RecordError> {
+        if let Some(error) = self.refuses.lock().unwrap().clone() {
+            return Err(error);
+        }
+        self.all.lock().unwrap().push(intent);
+        let then = self.then.lock().unwrap().take();
+        if let Some(then) = then {
+            then().await;
+        }
+        Ok(())
+    }
+}
+
 impl Promotion<'_> {
+    /// The step runs again, and knows no more than what was recorded before its
+    /// last act.
+    pub(super) fn only_the_intent(&mut self, alias: &str) -> Attempt {
+        self.state.remove(alias);
+        let last = self.intents.all.lock().unwrap().last().cloned();
+        let output = last.map(|intent| Map::from_iter([("intent".to_owned(), intent.into())]));
+        Attempt::Again { output }
+    }
+
     pub(super) async fn attempt(
         &mut self,
         kind: &str,
@@ -165,6 +233,7 @@ impl Promotion<'_> {
             freight: api::FreightCollection::default(),
             target_freight: api::FreightReference::default(),
             workdir: self.workdir.clone(),
+            intents: self.intents.clone(),
             cancel: self.cancel.clone(),
         };
         let step = registry.get(kind).unwrap();
@@ -606,7 +675,7 @@ async fn a_resumed_promotion_pushes_once() {
         }
         let before = site.messages().await;
 
-        p.state.remove("push");
+        let again = p.only_the_intent("push");
         p.lose_workdir();
         let config =
             json!({"repoURL": site.url(), "checkout": [{"branch": "main", "path": "./src"}]});
@@ -618,7 +687,6 @@ async fn a_resumed_promotion_pushes_once() {
         let config = json!({"path": "./src", "message": "ours"});
         p.attempt("git-commit", "commit", config, replay).await.unwrap();
         assert_eq!(p.output("commit", "commit"), recorded);
-        let again = Attempt::Again { output: None };
         p.attempt("git-push", "push", json!({"path": "./src"}), again).await.unwrap();
         assert_eq!(p.output("push", "commit"), pushed);
         assert_eq!(site.messages().await, before);
@@ -641,7 +709,8 @@ async fn a_step_that_runs_again_finds_its_own_work() {
     assert_eq!(second, first);
     p.push().await.unwrap();
     site.host.commit_file(REPO, "main", "c", "3", "later").await.unwrap();
-    p.attempt("git-push", "push", json!({"path": "./src"}), again()).await.unwrap();
+    let pushed_again = p.only_the_intent("push");
+    p.attempt("git-push", "push", json!({"path": "./src"}), pushed_again).await.unwrap();
     assert_eq!(p.output("push", "commit"), p.output("commit", "commit"));
     assert_eq!(site.messages().await, ["later", "ours", "Initial content"]);
 }

@@ -21,8 +21,9 @@
 //! Commits that others have pushed are taken in first, as by `git-push`. The
 //! commits go to GitHub by a reference of their own, `refs/kargo/staging/…`,
 //! which is removed in the end. The checkout then stands at the commit that
-//! GitHub made. A step that was cut off recognises its commits by what they
-//! change, and makes none twice.
+//! GitHub made. Which commit the branch is about to be set to is recorded on the
+//! Promotion first (`state.<alias>.intent`): a step that was cut off finds it in
+//! the branch, and makes no commit twice.
 //!
 //! Output: `commit` (the new commit), `branch`, `commitURL`, and `replaced`:
 //! the id that the commit had here. A step that names that commit as a desired
@@ -50,6 +51,7 @@ use serde_json::{Map, Value, json};
 use super::commit_url;
 use super::git_push::{pause, random};
 use super::github_push_replay::{Decision, decide, replayed};
+use super::push_intents::PushIntents;
 use crate::error::{ErrorClass, StepError};
 use crate::forge_access::{self, step_error as step_error_of};
 use crate::git_access::{self, GitAccess, step_error};
@@ -122,6 +124,11 @@ impl Step for GitHubPush {
 
     fn effect(&self) -> Effect {
         Effect::Outside
+    }
+
+    /// The branch, and the commit that it is about to be set to.
+    fn records_intent(&self) -> bool {
+        true
     }
 
     /// A push moved the checkout to what GitHub made.
@@ -201,7 +208,12 @@ impl Step for GitHubPush {
             target: &target,
             staging: format!("refs/kargo/staging/{}", context.promotion),
             force: config.force || config.generate_target_branch,
+            intents: PushIntents::new(context),
         };
+        if context.earlier_intent().is_none() {
+            // Which commits GitHub makes of ours is known when it has made them.
+            push.record(push.intents.write(json!({"branch": push.target}))).await?;
+        }
         let done = self.attempts(&push, config.max_attempts).await;
         // Whatever came of it: nobody needs the staging reference any more.
         if let Err(error) = commits.delete_reference(&push.staging).await {
@@ -277,6 +289,7 @@ struct Push<'a> {
     target: &'a str,
     staging: String,
     force: bool,
+    intents: PushIntents,
 }
 
 /// How an attempt ended that did not push.
@@ -302,14 +315,13 @@ impl GitHubPush {
         let cancelled =
             || StepError::new(ErrorClass::Transient, format!("{PUSHING}: pushing was cancelled"));
         let mut attempt = 0u32;
-        let mut again = !matches!(push.context.attempt, Attempt::First);
         loop {
             let lock = self.lock(push.remote.url(), push.target);
             let alone = tokio::select! {
                 alone = lock.lock_owned() => alone,
                 () = cancel.cancelled() => return Err(cancelled()),
             };
-            let failure = match push.attempt(again).await {
+            let failure = match push.attempt().await {
                 Ok(head) => return Ok(head),
                 Err(failure) => failure,
             };
@@ -321,7 +333,6 @@ impl GitHubPush {
             if i64::from(attempt) + 1 >= attempts {
                 return Err(StepError::new(ErrorClass::Conflict, format!("{PUSHING}: {said}")));
             }
-            again = true;
             let wait = pause(self.first_wait, attempt, random());
             attempt += 1;
             tokio::select! {
@@ -341,8 +352,22 @@ impl Push<'_> {
         Ok(())
     }
 
-    async fn attempt(&self, again: bool) -> Result<String, Failure> {
-        let taken = self.integrate(again).await?;
+    /// Notes whether an intent could be recorded.
+    async fn record(
+        &self,
+        recording: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), StepError> {
+        recording.await.map_err(|message| {
+            let error = git::GitError::NotRecorded {
+                reference: format!("branch {}", self.target),
+                message,
+            };
+            step_error(PUSHING, &error)
+        })
+    }
+
+    async fn attempt(&self) -> Result<String, Failure> {
+        let taken = self.integrate().await?;
         if let Some(there) = taken.there {
             return Ok(there);
         }
@@ -376,6 +401,8 @@ impl Push<'_> {
         }
         let head = self.replay(&compared).await?;
         self.not_cancelled()?;
+        self.record(self.intents.record(self.target, &head)).await?;
+        self.not_cancelled()?;
         let moved = if exists {
             self.commits.move_branch(self.target, &head, self.force).await
         } else {
@@ -392,13 +419,13 @@ impl Push<'_> {
     }
 
     /// Takes in what others pushed.
-    async fn integrate(&self, again: bool) -> Result<git::TakenIn, Failure> {
+    async fn integrate(&self) -> Result<git::TakenIn, Failure> {
         let request = git::TakeIn {
             branch: self.target.to_owned(),
             policy: (!self.force).then_some(self.access.policy),
             committer: self.checkout.repository().about().identity.clone(),
             time: self.context.started_at,
-            again,
+            recorded: self.intents.recorded(),
         };
         let cancel = &self.context.cancel;
         let taken = self.access.git.take_in(self.checkout, self.remote, request, cancel).await;
@@ -427,7 +454,7 @@ impl Push<'_> {
             policy: self.access.policy,
             committer: self.checkout.repository().about().identity.clone(),
             time: self.context.started_at,
-            again: false,
+            intents: None,
         };
         let cancel = &self.context.cancel;
         let pushed = self.access.git.push(self.checkout, self.remote, request, cancel).await;

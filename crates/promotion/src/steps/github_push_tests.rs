@@ -10,7 +10,7 @@ use super::git_tests::{CANARY, Promotion, REPO, Site};
 use super::github_push_fake::FakeGitHub;
 use crate::error::ErrorClass;
 use crate::git_access::GitAccess;
-use crate::step::{Attempt, StepResult};
+use crate::step::StepResult;
 
 const KEY: &str = include_str!("../../../git/tests/keys/ssh-ed25519");
 
@@ -212,7 +212,12 @@ async fn a_resumed_push_makes_no_commit_twice() {
             s.site.host.commit_file(REPO, "main", "b", "2", "theirs").await.unwrap();
             push(&mut p, json!({"path": "src"})).await;
             let pushed = p.output("push", "commit");
-            p.state.remove("push");
+            assert_eq!(
+                p.intents.all(),
+                [json!({"branch": "main"}), json!({"branch": "main", "commit": pushed})],
+                "{case}"
+            );
+            let again = p.only_the_intent("push");
             s.site.host.commit_file(REPO, "main", "b", "3", "later").await.unwrap();
             let before = s.site.messages().await;
             // As it was when the push began.
@@ -222,7 +227,6 @@ async fn a_resumed_push_makes_no_commit_twice() {
             let replay = p.replay("commit");
             let config = json!({"path": "./src", "message": "ours"});
             p.attempt("git-commit", "commit", config, replay).await.unwrap();
-            let again = Attempt::Again { output: None };
             p.attempt("github-push", "push", json!({"path": "src"}), again).await.unwrap();
             assert_eq!(s.site.messages().await, before, "{case}");
             assert_eq!(p.output("push", "commit"), pushed, "{case}");

@@ -15,6 +15,7 @@ pub mod git_tag;
 pub mod git_wait_for_pr;
 pub mod github_push;
 mod github_push_replay;
+mod push_intents;
 pub mod yaml_parse;
 pub mod yaml_update;
 

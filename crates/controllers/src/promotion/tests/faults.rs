@@ -160,22 +160,7 @@ impl Step for Waits {
 #[tokio::test(start_paused = true)]
 async fn what_a_waiting_step_found_out_is_written_when_it_waits_long() {
     let attempts = Arc::new(Mutex::new(Vec::new()));
-    let mut rig = Rig::new();
-    let parts = rig.context.promotion.clone();
-    let registry = parts.engine.registry.clone().with(Waits(attempts.clone()));
-    let engine = Engine { registry, ..parts.engine };
-    rig.context = Arc::new(
-        Context::new(
-            rig.api.client(),
-            crate::context::Settings::default(),
-            Metrics::default(),
-            crate::warehouse::Parts::default(),
-            Parts { engine, workdirs: parts.workdirs },
-        )
-        .with_clock(Arc::new(ManualClock::new(now()))),
-    );
-    rig.set_stage(stage(NAME));
-    rig.context.stores.freight.apply(serde_json::from_value::<Freight>(freight()).unwrap());
+    let rig = Rig::new().with(Waits(attempts.clone()));
     rig.set(promotion(json!([step("waits", "a")]), json!({"phase": "Pending"})));
     assert_eq!(rig.pass().await.unwrap(), Outcome::After(Duration::from_secs(2)));
     assert_eq!(rig.api.requests().len(), 1, "the intent alone: {:?}", rig.api.requests());
@@ -206,4 +191,86 @@ async fn what_a_waiting_step_found_out_is_written_when_it_waits_long() {
     rig.pass().await.unwrap();
     assert!(rig.api.requests().iter().any(|r| r.starts_with("GET")), "the API is asked");
     assert_eq!(rig.status().last_handled_refresh, "now");
+}
+
+/// Acts once its intent is on record, as git-push does; its first act ends in an
+/// error.
+struct Pushes {
+    api: FakeApi,
+    /// What was on record when it acted.
+    acts: Arc<Mutex<Vec<Value>>>,
+}
+
+#[async_trait]
+impl Step for Pushes {
+    fn kind(&self) -> &'static str {
+        "pushes"
+    }
+    fn effect(&self) -> Effect {
+        Effect::Outside
+    }
+    fn records_intent(&self) -> bool {
+        true
+    }
+    fn config_schema(&self) -> Value {
+        json!({})
+    }
+    async fn run(&self, context: &StepContext, _: &World) -> Result<StepResult, StepError> {
+        let before = self.acts.lock().unwrap().len();
+        let intent = json!({"commit": before}).as_object().cloned().unwrap();
+        let recorded = context.intents.record(intent).await;
+        recorded.map_err(|e| StepError::new(Class::Transient, e.to_string()))?;
+        let object = self.api.now(&promotion(json!([]), json!({})));
+        self.acts.lock().unwrap().push(object["status"]["state"]["a"].clone());
+        match before {
+            0 => Err(StepError::new(Class::Transient, "the server is away")),
+            _ => Ok(StepResult::succeeded()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_attempt_at_a_push_is_on_record_before_it() {
+    let (rig, acts) = pushing();
+    rig.set(promotion(json!([step("pushes", "a")]), json!({"phase": "Pending"})));
+    assert!(rig.pass().await.is_ok());
+    assert_eq!(rig.status().phase, Phase::Running);
+    assert_eq!(rig.status().state.unwrap()["a"], json!({"intent": {"commit": 0}}));
+    // Nothing but the intent is new now.
+    assert!(rig.pass().await.is_ok());
+    assert_eq!(rig.status().phase, Phase::Succeeded, "{}", rig.status().message);
+    let acts = acts.lock().unwrap().clone();
+    assert_eq!(acts, [json!({"intent": {"commit": 0}}), json!({"intent": {"commit": 1}})]);
+    // The record and the error, the record and the end.
+    assert_eq!(rig.api.writes(), 4, "{:?}", rig.api.requests());
+}
+
+fn pushing() -> (Rig, Arc<Mutex<Vec<Value>>>) {
+    let rig = Rig::new();
+    let acts = Arc::new(Mutex::new(Vec::new()));
+    let step = Pushes { api: rig.api.clone(), acts: acts.clone() };
+    (rig.with(step), acts)
+}
+
+/// What others write just before the record decides whether the push is sent.
+#[tokio::test]
+async fn nothing_is_pushed_for_a_promotion_that_others_changed() {
+    let steps = || json!([step("pushes", "a")]);
+    for (who, status, annotation, sent) in [
+        ("another controller", json!({"phase": "Running", "message": "mine"}), None, 0),
+        ("a user who ends it", json!({}), Some(("kargo.akuity.io/abort", "terminate")), 0),
+        ("a user who refreshes it", json!({}), Some(("kargo.akuity.io/refresh", "now")), 1),
+    ] {
+        let (rig, acts) = pushing();
+        let begun = json!({"phase": "Pending"});
+        rig.set(promotion(steps(), begun.clone()));
+        let changed = if status == json!({}) { begun } else { status };
+        let mut object = promotion(steps(), changed);
+        if let Some((key, value)) = annotation {
+            object["metadata"]["annotations"][key] = json!(value);
+        }
+        rig.api.put_before_next_patch(object);
+        assert!(rig.pass().await.is_ok(), "{who}");
+        assert_eq!(acts.lock().unwrap().len(), sent, "{who}");
+    }
 }

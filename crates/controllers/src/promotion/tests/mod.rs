@@ -184,6 +184,24 @@ impl Rig {
         rig
     }
 
+    /// With one more step kind.
+    fn with(mut self, step: impl Step + 'static) -> Self {
+        let parts = self.context.promotion.clone();
+        let registry = parts.engine.registry.clone().with(step);
+        let engine = Engine { registry, ..parts.engine };
+        let context = Context::new(
+            self.api.client(),
+            crate::context::Settings::default(),
+            Metrics::default(),
+            crate::warehouse::Parts::default(),
+            Parts { engine, workdirs: parts.workdirs },
+        );
+        self.context = Arc::new(context.with_clock(Arc::new(ManualClock::new(now()))));
+        self.set_stage(stage(NAME));
+        self.context.stores.freight.apply(serde_json::from_value::<Freight>(freight()).unwrap());
+        self
+    }
+
     fn set_stage(&self, stage: Value) {
         let stage = self.api.put(stage);
         self.context.stores.stages.apply(serde_json::from_value::<Stage>(stage).unwrap());
