@@ -6,13 +6,41 @@ use std::process::{Child, Command, Stdio};
 
 use crate::Pipeline;
 
-/// Where a process is to die: before or after a step of a kind does its work.
+/// Where a process is to die.
 #[derive(Clone, Copy, Debug)]
 pub struct Death {
-    /// The kind of step.
-    pub kind: &'static str,
-    /// Whether the step has done its work by then.
-    pub after: bool,
+    /// The kind of step, or its alias.
+    pub step: &'static str,
+    /// How far it has got.
+    pub when: When,
+}
+
+/// How far a step has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// It is about to begin.
+    Before,
+    /// It has recorded what it is about to do, and has not done it.
+    Recorded,
+    /// It has done its work, and nobody has heard of it.
+    After,
+}
+
+impl Death {
+    /// Before the step begins.
+    pub fn before(step: &'static str) -> Self {
+        Self { step, when: When::Before }
+    }
+
+    /// After the step's record and before its act.
+    pub fn recorded(step: &'static str) -> Self {
+        Self { step, when: When::Recorded }
+    }
+
+    /// After the step.
+    pub fn after(step: &'static str) -> Self {
+        Self { step, when: When::After }
+    }
 }
 
 /// A running process; it is killed when dropped.
@@ -138,8 +166,12 @@ impl ControllerProcess {
             .env("LOG_LEVEL", std::env::var("E2E_LOG").unwrap_or_else(|_| "error".to_owned()))
             .stdin(Stdio::null());
         if let Some(death) = death {
-            let when = if death.after { "after" } else { "before" };
-            command.env("DIE_AT", format!("{when}:{}", death.kind));
+            let when = match death.when {
+                When::Before => "before",
+                When::Recorded => "recorded",
+                When::After => "after",
+            };
+            command.env("DIE_AT", format!("{when}:{}", death.step));
         }
         command
     }

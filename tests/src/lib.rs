@@ -7,6 +7,7 @@
 //! * [`world`]: all that surrounds the controllers.
 //! * [`examples`]: the manifests of `examples/`.
 //! * [`chart`]: the documents that the Helm chart carries.
+//! * [`release`]: a Stage with one of each outside effect.
 //! * [`rights`]: what the controllers may do, and what of it they use.
 //! * [`peers`]: a real registry and a real web server.
 //! * [`await_that`]: waiting for conditions, never for the clock.
@@ -25,6 +26,7 @@ pub mod helm;
 pub mod leftovers;
 pub mod peers;
 pub mod pipeline;
+pub mod release;
 pub mod rights;
 pub mod world;
 

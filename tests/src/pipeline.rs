@@ -1,11 +1,14 @@
 //! The running world of a test: its parts and, in this process, the
 //! controllers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::sandbox::registry::NewImage;
 use clap::Parser;
+use http::{Method, Request, Response};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::client::Body;
 use kube::core::GroupVersionKind;
 use promotion::step::Registry;
 use serde_json::json;
@@ -81,8 +84,37 @@ impl Pipeline {
 
     /// Starts the controllers in this process, with these step kinds.
     pub fn start_controllers(&mut self, steps: Registry) {
+        self.start_controllers_with(self.world.cluster.controllers(), steps);
+    }
+
+    /// The same, where the API server fails (500) at the requests, by method and
+    /// path, that `fails` says.
+    pub fn start_controllers_refused(
+        &mut self,
+        fails: impl Fn(&Method, &str) -> bool + Send + Sync + 'static,
+    ) {
+        let (client, fails) = (self.world.cluster.controllers(), Arc::new(fails));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (client, fails) = (client.clone(), fails.clone());
+            async move {
+                if fails(request.method(), request.uri().path()) {
+                    let status = json!({
+                        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+                        "reason": "InternalError", "code": 500,
+                        "message": "etcdserver: request timed out",
+                    });
+                    let answer = Response::builder().status(500);
+                    return Ok(answer.body(Body::from(status.to_string().into_bytes()))?);
+                }
+                client.send(request).await.map_err(Into::<tower::BoxError>::into)
+            }
+        });
+        let client = kube::Client::new(service, "default");
+        self.start_controllers_with(client, supercargo::wiring::steps());
+    }
+
+    fn start_controllers_with(&mut self, client: kube::Client, steps: Registry) {
         let shutdown = CancellationToken::new();
-        let client = self.world.cluster.controllers();
         let (args, token) = (self.args.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
             supercargo::controller::serve(client, &args, steps, token).await

@@ -116,7 +116,8 @@ async fn a_killed_controller_opens_one_pull_request() {
         let pipeline = Pipeline::without_controllers().await;
         pipeline.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: orders\n  labels: {kargo.akuity.io/project: \"true\"}\n").await;
         example(&pipeline).await;
-        let death = Death { kind: "git-open-pr", after };
+        let step = "git-open-pr";
+        let death = if after { Death::after(step) } else { Death::before(step) };
         let mortal = ControllerProcess::start(BINARY, &pipeline, Some(death));
         assert_eq!(mortal.died().await, Some(9), "{death:?}");
         assert_eq!(pipeline.world.git.pull_requests(REPOSITORY).len(), usize::from(after));

@@ -52,7 +52,7 @@ async fn exactly_once(pipeline: &Pipeline, case: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standby_goes_on_where_a_killed_leader_was() {
     for after in [false, true] {
-        let death = Death { kind: "git-push", after };
+        let death = if after { Death::after("git-push") } else { Death::before("git-push") };
         let pipeline = quickstart().await;
         let mortal = ControllerProcess::replica(BINARY, &pipeline, "first", Some(death));
         leads(&pipeline, "first").await;

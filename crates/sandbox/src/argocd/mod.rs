@@ -100,7 +100,7 @@ impl ArgoCd {
     }
 
     /// Failures, delays and health to order.
-    pub fn knobs(&self) -> &Knobs {
+    pub fn knobs(&self) -> &Arc<Knobs> {
         &self.knobs
     }
 }
