@@ -10,6 +10,8 @@
 //! * [`release`]: a Stage with one of each outside effect.
 //! * [`rights`]: what the controllers may do, and what of it they use.
 //! * [`peers`]: a real registry and a real web server.
+//! * [`parts`]: the Warehouses of the examples, with the sandbox's registry and
+//!   Git host or with real ones.
 //! * [`await_that`]: waiting for conditions, never for the clock.
 //! * [`controller_process`]: the controllers in a process that can be killed.
 //! * [`helm`]: rendering the chart.
@@ -24,6 +26,7 @@ pub mod described;
 pub mod examples;
 pub mod helm;
 pub mod leftovers;
+pub mod parts;
 pub mod peers;
 pub mod pipeline;
 pub mod release;

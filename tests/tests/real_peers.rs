@@ -4,19 +4,10 @@
 use api::PromotionPhase;
 use e2e::Pipeline;
 use e2e::examples::text;
-use e2e::peers::docker_registry::DockerRegistry;
-use e2e::peers::web_server::WebServer;
-use e2e::peers::{PASSWORD, USER};
+use e2e::peers::{Peers, login};
 
 const IMAGE: &str = "zxc204fghasd/wsp-web-server-v2";
 const STAGE: &str = "frontend-dev-stage";
-
-/// A Secret with the login for an address.
-fn login(kind: &str, url: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {kind}-login\n  namespace: develop\n  labels:\n    kargo.akuity.io/cred-type: {kind}\nstringData:\n  repoURL: {url}\n  username: {USER}\n  password: {PASSWORD}\n"
-    )
-}
 
 /// A manifest of the quick start with the peers' addresses, whose certificates
 /// are not to be checked.
@@ -40,17 +31,15 @@ fn manifest(file: &str, image: &str, repository: &str) -> String {
 async fn with_logins_and_certificates_of_their_own() {
     let mut pipeline = Pipeline::without_controllers().await;
     pipeline.repository("repo.git", "quickstart/repository").await;
-    let root = pipeline.world.git.root().to_owned();
-    let Some(registry) = DockerRegistry::start(&pipeline.world.dir).await else { return };
-    let Some(web) = WebServer::start(&pipeline.world.dir, &root).await else { return };
+    let Some(Peers { registry, web }) = Peers::start(&pipeline.world).await else { return };
     registry.push_tag(IMAGE, "v1.0.0").await;
     pipeline.start_controllers(supercargo::wiring::steps());
 
     let image = format!("{}/{IMAGE}", registry.url().trim_start_matches("https://"));
     let repository = format!("{}/repo.git", web.url());
     pipeline.apply(&text("quickstart/project.yaml")).await;
-    pipeline.apply(&login("image", &image)).await;
-    pipeline.apply(&login("git", &repository)).await;
+    pipeline.apply(&login("develop", "image-login", "image", &image)).await;
+    pipeline.apply(&login("develop", "git-login", "git", &repository)).await;
     for file in ["application.yaml", "stage.yaml", "warehouse.yaml"] {
         pipeline.apply(&manifest(file, &image, &repository)).await;
     }

@@ -1,22 +1,37 @@
 //! Debian's `docker-registry`, the reference implementation of the
 //! distribution protocol, over TLS with a login.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use envtest::process::Process;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::access_log::Asked;
 use super::{PASSWORD, USER};
 
 /// [`PASSWORD`] as the registry's password file wants it (bcrypt).
 const HASH: &str = "$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW";
 
+/// An image to publish.
+#[derive(Clone, Debug)]
+pub struct NewImage {
+    /// When it was built.
+    pub created: jiff::Timestamp,
+    /// Makes otherwise equal images differ.
+    pub content: String,
+}
+
 /// A running registry.
 pub struct DockerRegistry {
     port: u16,
     http: reqwest::Client,
+    log: PathBuf,
+    /// Repository and digest of the blobs that were pushed.
+    blobs: Mutex<HashSet<(String, String)>>,
     _process: Process,
 }
 
@@ -37,7 +52,7 @@ impl DockerRegistry {
         let path = |name: &str| folder.join(name).display().to_string();
         let config = json!({
             "version": 0.1,
-            "log": {"level": "warn", "accesslog": {"disabled": true}},
+            "log": {"level": "error", "accesslog": {"disabled": false}},
             "storage": {"filesystem": {"rootdirectory": path("storage")}},
             "http": {
                 "addr": format!("127.0.0.1:{port}"),
@@ -55,12 +70,9 @@ impl DockerRegistry {
         command.arg("serve").arg(path("config.yml")).env("OTEL_TRACES_EXPORTER", "none");
         let mut process = Process::start("docker-registry", &command, &folder, None)?;
         super::listens(&mut process, port).await?;
-        let http = reqwest::Client::builder()
-            .tls_danger_accept_invalid_certs(true)
-            .no_proxy()
-            .build()
-            .map_err(|e| e.to_string())?;
-        Ok(Self { port, http, _process: process })
+        let http = super::client()?;
+        let log = folder.join("docker-registry.log");
+        Ok(Self { port, http, log, blobs: Mutex::default(), _process: process })
     }
 
     /// Its address.
@@ -68,17 +80,34 @@ impl DockerRegistry {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// Publishes a small image under a tag, as `docker push` does.
+    /// What others than the test have asked of it, oldest first.
+    ///
+    /// # Panics
+    /// When it does not answer, or its log cannot be read.
+    pub async fn asked(&self) -> Vec<Asked> {
+        super::logged(&self.http, &self.url(), &self.log).await
+    }
+
+    /// Publishes a small image, built now, under a tag.
     ///
     /// # Panics
     /// When the registry refuses.
     pub async fn push_tag(&self, repository: &str, tag: &str) {
+        let image = NewImage { created: jiff::Timestamp::now(), content: tag.to_owned() };
+        self.push(repository, tag, &image).await;
+    }
+
+    /// Publishes a small image under a tag, as `docker push` does.
+    ///
+    /// # Panics
+    /// When the registry refuses.
+    pub async fn push(&self, repository: &str, tag: &str, image: &NewImage) {
         let layer = self.push_blob(repository, b"a layer".to_vec()).await;
         let config = json!({
             "architecture": "amd64", "os": "linux", "config": {},
-            "created": jiff::Timestamp::now().to_string(),
+            "created": image.created.to_string(),
             "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-            "comment": tag,
+            "comment": image.content,
         });
         let config = self.push_blob(repository, config.to_string().into_bytes()).await;
         let kind = "application/vnd.oci.image.manifest.v1+json";
@@ -102,6 +131,11 @@ impl DockerRegistry {
     async fn push_blob(&self, repository: &str, bytes: Vec<u8>) -> serde_json::Value {
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
         let size = bytes.len();
+        let blob = (repository.to_owned(), digest.clone());
+        let blobs = || self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if blobs().contains(&blob) {
+            return json!({"digest": digest, "size": size});
+        }
         let url = format!("{}/v2/{repository}/blobs/uploads/", self.url());
         let begun = self.done(self.http.post(url)).await;
         let place = begun.headers().get("location").and_then(|v| v.to_str().ok());
@@ -109,6 +143,7 @@ impl DockerRegistry {
         let join = if place.contains('?') { '&' } else { '?' };
         let put = self.http.put(format!("{place}{join}digest={digest}")).body(bytes);
         self.done(put).await;
+        blobs().insert(blob);
         json!({"digest": digest, "size": size})
     }
 
