@@ -30,6 +30,8 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::front::Front;
+
 /// How long a test waits for what it expects.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const PUBLIC: &str = "docker.io/owner/app";
@@ -89,10 +91,8 @@ impl Charts {
         self.registry.as_ref().expect("the chart repository is there")
     }
 
-    /// Answers with that status until [`Charts::heal`].
-    pub fn fail(&self, status: u16, retry_after: Option<&str>) {
-        let retry_after = retry_after.map(str::to_owned);
-        let fault = Fault { status, retry_after, times: usize::MAX, ..Fault::default() };
+    /// Fails so until [`Charts::heal`].
+    pub fn fail(&self, fault: Fault) {
         self.registry().traffic().fail(fault);
     }
 
@@ -130,11 +130,22 @@ pub struct Wanted {
     pub clock: Arc<dyn Clock>,
     /// How many passes decide and write at a time.
     pub workers: usize,
+    /// The longest that a registry, a chart repository or a Git host may take.
+    pub patience: Option<Duration>,
+    /// Whether the registry speaks TLS, with a certificate that nobody knows.
+    pub tls: bool,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { access: Access::Open, secrets: Vec::new(), clock: Arc::new(SystemClock), workers: 4 }
+        Self {
+            access: Access::Open,
+            secrets: Vec::new(),
+            clock: Arc::new(SystemClock),
+            workers: 4,
+            patience: None,
+            tls: false,
+        }
     }
 }
 
@@ -145,6 +156,8 @@ pub struct Bench {
     pub registry: Option<Registry>,
     /// [`GIT`]; none once it is gone.
     pub git: Option<GitHost>,
+    /// The way there.
+    pub front: Front,
     pub charts: Charts,
     pub metrics: prometheus_client::registry::Registry,
     pub context: Arc<Context>,
@@ -169,7 +182,11 @@ impl Bench {
     /// A cluster with CRDs, Project namespace and the Warehouse controller.
     pub async fn wanted(wanted: Wanted) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = RegistryOptions { access: wanted.access, ..RegistryOptions::default() };
+        let options = RegistryOptions {
+            access: wanted.access,
+            tls: wanted.tls,
+            ..RegistryOptions::default()
+        };
         let registry = Registry::start(options.clone()).await.unwrap();
         let registry_options = RegistryOptions { listen: registry.addr, ..options };
         let root: PathBuf = dir.path().join("repositories");
@@ -177,21 +194,30 @@ impl Bench {
         let git = GitHost::start(options.clone()).await.unwrap();
         let listen: SocketAddr = git.url().trim_start_matches("http://").parse().unwrap();
         let git_options = GitHostOptions { listen, ..options };
+        let front = Front::start(listen).await;
         let charts = Charts::start().await;
 
         let mirrors = format!("docker.io={0},ghcr.io={0}", registry.url());
-        let client_settings = ClientSettings {
+        let mut client_settings = ClientSettings {
             mirrors: mirrors.parse().unwrap(),
             retry_delay: Duration::from_millis(1),
             ..ClientSettings::default()
         };
+        let mut mirrors = ::git::GitOptions::new(dir.path().join("mirrors"));
+        mirrors.rewrites = mirrors.rewrites.with(GIT, format!("{}/", front.url()));
+        if let Some(patience) = wanted.patience {
+            client_settings.request_timeout = patience;
+            client_settings.read_timeout = patience;
+            client_settings.index_timeout = patience;
+            mirrors.process.server_timeout = patience;
+            mirrors.operation_timeout = patience * 5;
+            mirrors.max_fetch_bytes = 1 << 20;
+        }
         let settings = SourceSettings {
             client: client_settings,
             cache_by_tag: CacheByTag::Allow,
             ..SourceSettings::default()
         };
-        let mut mirrors = ::git::GitOptions::new(dir.path().join("mirrors"));
-        mirrors.rewrites = mirrors.rewrites.with(GIT, format!("{}/", git.url()));
         let mirrors = Arc::new(::git::Git::open(mirrors).unwrap());
         let commits = Commits::new(mirrors, sources::git::Settings::default());
         let options = LookupOptions { allow_http: true, ..LookupOptions::default() };
@@ -234,6 +260,7 @@ impl Bench {
             client,
             registry: Some(registry),
             git: Some(git),
+            front,
             charts,
             metrics,
             context,
@@ -277,15 +304,28 @@ impl Bench {
 
     /// Runs `git` in a repository of the Git host.
     pub fn run_git(&self, repository: &str, arguments: &[&str]) {
+        self.feed_git(repository, arguments, b"");
+    }
+
+    /// The same with an input; returns what it prints.
+    pub fn feed_git(&self, repository: &str, arguments: &[&str], input: &[u8]) -> String {
+        use std::io::Write;
+        use std::process::Stdio;
         let dir = self.git().root().join(repository);
-        let done = std::process::Command::new("git")
+        let mut child = std::process::Command::new("git")
             .arg("--git-dir")
             .arg(&dir)
             .args(arguments)
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let done = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "git {arguments:?}: {said}");
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
     /// The text of the metrics.
