@@ -6,6 +6,7 @@
 //! * [`image`]: image subscriptions: list, select, resolve.
 //! * [`chart`]: chart subscriptions, in classic repositories and registries.
 //! * [`git`]: Git subscriptions: list, fetch, select.
+//! * `tally`: how many candidates were seen and why each kind was dropped.
 //! * [`refresh`]: which Warehouses a notice from outside concerns.
 
 pub mod chart;
@@ -16,7 +17,9 @@ pub mod image;
 pub mod refresh;
 pub mod registry;
 pub mod semver;
+mod tally;
 
 pub use chart::{ChartSettings, Charts};
 pub use error::{Error, ErrorClass, Refusal, Silence};
 pub use image::{Discovered, Images, Settings};
+pub use tally::{Dropped, Tally};

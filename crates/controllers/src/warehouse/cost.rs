@@ -22,7 +22,8 @@ pub struct Cost {
 
 /// What a subscription to images costs, with the tags of `report`.
 pub fn of(subscription: &ImageSubscription, report: &TagReport) -> Cost {
-    let named = |dropped: &&sources::image::Dropped| !matches!(dropped.reason, Reason::Platform(_));
+    let named =
+        |dropped: &&sources::Dropped<Reason>| !matches!(dropped.reason, Reason::Platform(_));
     let dropped: usize = report.dropped.iter().filter(named).map(|d| d.count).sum();
     let other_platform: usize = report.dropped.iter().filter(|d| !named(d)).map(|d| d.count).sum();
     let kept = report.seen.saturating_sub(dropped);
@@ -68,10 +69,10 @@ mod tests {
         let image: ImageSubscription = serde_json::from_value(image).unwrap();
         let mut report = TagReport { seen, ..TagReport::default() };
         for _ in 0..dropped {
-            report.drop(Reason::Ignored, "x");
+            report.drop(Reason::Ignored, || "x".into());
         }
         for _ in 0..platform {
-            report.drop(Reason::Platform("linux/s390x".into()), "1");
+            report.drop(Reason::Platform("linux/s390x".into()), || "1".into());
         }
         of(&image, &report)
     }

@@ -87,9 +87,10 @@ impl Selector {
                 }
             };
             match version {
-                Err(reason) => report.drop(reason, text),
+                Err(reason) => report.drop(reason, || text.to_owned()),
                 Ok(v) if self.constraint.as_ref().is_none_or(|c| c.admits(&v)) => kept.push(v),
-                Ok(_) => report.drop(Reason::Constraint(self.constraint_text.clone()), text),
+                Ok(_) => report
+                    .drop(Reason::Constraint(self.constraint_text.clone()), || text.to_owned()),
             }
         }
         kept.sort_by(newest_first);

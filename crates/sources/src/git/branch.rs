@@ -34,7 +34,7 @@ pub(super) fn take<C: Candidate>(
     for commit in commits {
         let commit = commit
             .map_err(|e| e.within(format!("error listing commits from git repo {repo_url:?}: ")))?;
-        report.seen += 1;
+        report.tally.seen += 1;
         if let Some(since) = selector.since
             && commit.committed_at() < since.as_second()
         {

@@ -7,7 +7,7 @@
 //! * `expression`: the filter that users write; pure.
 //! * `branch`, `tags`: what is taken of a branch's commits or of tags; pure.
 //! * `observed`: whether anything can have changed; pure.
-//! * [`report`]: how many candidates were seen and why each kind was dropped.
+//! * [`report`]: why candidates are dropped.
 //! * `discovery`: listing, fetching, selecting.
 //!
 //! Repositories on disk are crate `git`'s.
@@ -24,7 +24,7 @@ mod selector;
 mod tags;
 
 pub use discovery::{Commits, Discovered, Settings};
-pub use report::{CommitReport, Dropped, Reason};
+pub use report::{CommitReport, Reason};
 pub use selector::{Selector, Strategy};
 
 #[cfg(test)]

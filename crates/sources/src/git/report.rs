@@ -1,7 +1,8 @@
-//! How many commits or tags were seen and why each kind was dropped: what a
-//! user is told when a subscription finds nothing.
+//! Why commits or tags are dropped, and what a user is told of it.
 
 use std::fmt;
+
+use crate::tally::Tally;
 
 /// Why commits or tags were not taken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,17 +47,6 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Candidates that were dropped for one reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// The reason.
-    pub reason: Reason,
-    /// How many.
-    pub count: usize,
-    /// One of them: a tag, or the first characters of a commit's id.
-    pub example: String,
-}
-
 /// What a report counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Counted {
@@ -72,10 +62,8 @@ pub enum Counted {
 pub struct CommitReport {
     /// What is counted.
     pub counted: Counted,
-    /// How many were seen.
-    pub seen: usize,
-    /// Those that were dropped, in the order in which the filters apply.
-    pub dropped: Vec<Dropped>,
+    /// How many were seen, and why some were dropped.
+    pub tally: Tally<Reason>,
     /// Whether the references were as last time, so that nothing was looked at.
     pub unchanged: bool,
 }
@@ -88,37 +76,19 @@ impl CommitReport {
 
     /// Counts a dropped candidate.
     pub fn drop(&mut self, reason: Reason, example: impl FnOnce() -> String) {
-        match self.dropped.iter_mut().find(|d| d.reason == reason) {
-            Some(dropped) => dropped.count += 1,
-            None => {
-                self.dropped.push(Dropped { reason, count: 1, example: example() });
-                self.dropped.sort_by(|a, b| a.reason.cmp(&b.reason));
-            }
-        }
+        self.tally.drop(reason, example);
     }
 }
 
-/// `12 tags seen: 10 are no semantic version … (for example "latest"), 2 …`
 impl fmt::Display for CommitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (one, many) = match self.counted {
-            Counted::Commits => ("commit", "commits"),
-            Counted::Tags => ("tag", "tags"),
-        };
         if self.unchanged {
             return write!(f, "no branch or tag that counts has changed since the last look");
         }
-        match self.seen {
-            0 => return write!(f, "the repository has no {many}"),
-            1 => write!(f, "1 {one} seen")?,
-            n => write!(f, "{n} {many} seen")?,
+        match self.counted {
+            Counted::Commits => self.tally.tell(f, "commit", "the repository has no commits"),
+            Counted::Tags => self.tally.tell(f, "tag", "the repository has no tags"),
         }
-        for (i, dropped) in self.dropped.iter().enumerate() {
-            let separator = if i == 0 { ": " } else { ", " };
-            let Dropped { reason, count, example } = dropped;
-            write!(f, "{separator}{count} {reason} (for example {example:?})")?;
-        }
-        Ok(())
     }
 }
 
@@ -128,7 +98,8 @@ mod tests {
 
     #[test]
     fn it_reads_like_a_sentence() {
-        let mut report = CommitReport { seen: 4, ..CommitReport::new(Counted::Tags) };
+        let mut report = CommitReport::new(Counted::Tags);
+        report.tally.seen = 4;
         report.drop(Reason::Paths, || "v1".into());
         report.drop(Reason::Ignored, || "latest".into());
         report.drop(Reason::Ignored, || "main".into());

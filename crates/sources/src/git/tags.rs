@@ -33,7 +33,7 @@ pub(super) fn named<'t, I>(
     let mut report = CommitReport::new(Counted::Tags);
     let mut kept = Vec::new();
     for (tag, id) in tags {
-        report.seen += 1;
+        report.tally.seen += 1;
         let name = if Some(tag) == default_branch { format!("tags/{tag}") } else { tag.to_owned() };
         match selector.check_name(&name) {
             Ok(version) => {

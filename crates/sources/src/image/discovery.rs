@@ -354,12 +354,12 @@ impl Search<'_> {
         report: &mut TagReport,
     ) {
         let Some(metadata) = metadata else {
-            report.drop(Reason::Vanished, tag);
+            report.drop(Reason::Vanished, || tag.to_owned());
             return;
         };
         let platform = self.selector.platform.as_ref();
         if !metadata.serves(platform) {
-            report.drop(Reason::Platform(self.selector.platform_text()), tag);
+            report.drop(Reason::Platform(self.selector.platform_text()), || tag.to_owned());
             return;
         }
         references.push(DiscoveredImageReference {

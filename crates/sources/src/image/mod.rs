@@ -2,7 +2,7 @@
 //! are, the newest first.
 //!
 //! * `selector`: which tags count, and in which order; pure.
-//! * [`report`]: how many tags were seen and why each kind was dropped.
+//! * [`report`]: why tags are dropped.
 //! * `metadata`: what manifests and configs say; pure.
 //! * `cache`: what is known of digests and tags.
 //! * `discovery`: listing, selecting, resolving.
@@ -14,7 +14,7 @@ pub mod report;
 mod selector;
 
 pub use discovery::{CacheByTag, Discovered, Images, Settings};
-pub use report::{Dropped, Reason, TagReport};
+pub use report::{Reason, TagReport};
 pub use selector::{Selector, Strategy, matches_tag};
 
 #[cfg(test)]

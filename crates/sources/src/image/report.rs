@@ -1,7 +1,8 @@
-//! How many tags were seen and why each kind was dropped: what a user is told
-//! when a subscription finds nothing.
+//! Why tags are dropped, and what a user is told of it.
 
 use std::fmt;
+
+use crate::tally::Tally;
 
 /// Why tags were dropped.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,51 +44,12 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Tags that were dropped for one reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// The reason.
-    pub reason: Reason,
-    /// How many.
-    pub count: usize,
-    /// One of them.
-    pub example: String,
-}
-
 /// What became of a repository's tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TagReport {
-    /// How many tags the repository has.
-    pub seen: usize,
-    /// Those that were dropped, in the order in which the filters apply.
-    pub dropped: Vec<Dropped>,
-}
+pub type TagReport = Tally<Reason>;
 
-impl TagReport {
-    /// Counts a dropped tag.
-    pub fn drop(&mut self, reason: Reason, tag: &str) {
-        match self.dropped.iter_mut().find(|d| d.reason == reason) {
-            Some(dropped) => dropped.count += 1,
-            None => self.dropped.push(Dropped { reason, count: 1, example: tag.to_owned() }),
-        }
-        self.dropped.sort_by(|a, b| a.reason.cmp(&b.reason));
-    }
-}
-
-/// `12 tags seen: 10 are no semantic version … (for example "latest"), 2 …`
 impl fmt::Display for TagReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.seen {
-            0 => return f.write_str("the repository has no tags"),
-            1 => f.write_str("1 tag seen")?,
-            n => write!(f, "{n} tags seen")?,
-        }
-        for (i, dropped) in self.dropped.iter().enumerate() {
-            let separator = if i == 0 { ": " } else { ", " };
-            let Dropped { reason, count, example } = dropped;
-            write!(f, "{separator}{count} {reason} (for example {example:?})")?;
-        }
-        Ok(())
+        self.tell(f, "tag", "the repository has no tags")
     }
 }
 
@@ -98,9 +60,9 @@ mod tests {
     #[test]
     fn it_reads_like_a_sentence() {
         let mut report = TagReport { seen: 4, ..TagReport::default() };
-        report.drop(Reason::Constraint("^2".into()), "1.0.0");
-        report.drop(Reason::NoVersion, "latest");
-        report.drop(Reason::NoVersion, "main");
+        report.drop(Reason::Constraint("^2".into()), || "1.0.0".into());
+        report.drop(Reason::NoVersion, || "latest".into());
+        report.drop(Reason::NoVersion, || "main".into());
         assert_eq!(
             report.to_string(),
             "4 tags seen: 2 are no semantic version (another imageSelectionStrategy takes such tags) (for example \"latest\"), 1 do not meet the constraint \"^2\" (for example \"1.0.0\")"

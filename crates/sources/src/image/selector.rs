@@ -159,7 +159,7 @@ impl Selector {
             for tag in tags {
                 match self.named(&tag).and_then(|()| self.version(&tag)) {
                     Ok(version) => versions.push(version),
-                    Err(reason) => report.drop(reason, &tag),
+                    Err(reason) => report.drop(reason, || tag),
                 }
             }
             versions.sort_by(newest_first);
@@ -169,7 +169,7 @@ impl Selector {
         for tag in tags {
             match self.check(&tag) {
                 Ok(()) => kept.push(tag),
-                Err(reason) => report.drop(reason, &tag),
+                Err(reason) => report.drop(reason, || tag),
             }
         }
         kept.sort_by(|a, b| b.as_bytes().cmp(a.as_bytes()));

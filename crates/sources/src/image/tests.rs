@@ -245,7 +245,7 @@ fn annotations_of_the_platform_overlay_the_index() {
     let other = Platform::parse("linux/arm");
     let base = json!({"k1": "1", "k2": "2"});
     let overlay = json!({"k2": "2'", "k3": "3"});
-    let both = metadata(base.clone(), overlay.clone());
+    let both = metadata(base, overlay.clone());
     let plain = annotations(&[("k1", "1"), ("k2", "2")]);
     // warehouses/6.6-1
     assert_eq!(
@@ -262,18 +262,6 @@ fn annotations_of_the_platform_overlay_the_index() {
         annotations(&[("k2", "2'"), ("k3", "3")])
     );
     assert!(both.serves(platform.as_ref()) && both.serves(None) && !both.serves(other.as_ref()));
-    // warehouses/6.6-5: what a descriptor says of the image counts for nothing
-    // beside what the manifest or index says of itself.
-    let descriptor = json!({
-        "mediaType": "application/vnd.oci.image.config.v1+json", "digest": "sha256:2", "size": 1,
-        "annotations": {"k1": "descriptor", "k4": "descriptor"},
-    });
-    let manifest = json!({"config": descriptor, "annotations": {"k1": "1", "k2": "2"}});
-    let manifest: Manifest = serde_json::from_value(manifest).expect("a manifest");
-    let image = Metadata::image("d", &manifest, &Config::default());
-    assert_eq!(image.annotations(None), plain);
-    let described = metadata(base, json!({"k1": "descriptor", "k4": "descriptor"}));
-    assert_eq!(described.annotations(None), plain);
     let single = Metadata::image("d", &Manifest::default(), &Config::default());
     assert!(single.serves(None) && !single.serves(platform.as_ref()), "no platform list");
     assert_eq!((Platform::parse("linux"), Platform::parse("linux/")), (None, None));
@@ -695,4 +683,34 @@ async fn indexes_in_indexes_end() {
     let fresh = bench.restarted(tempfile::tempdir().expect("a folder").path());
     let error = fresh.discover(&subscription(of("d4")), None).await.expect_err("too deep");
     assert!(error.to_string().contains("or lies too deep"), "{error}");
+}
+
+/// `warehouses/6.6-5`: what descriptors say of an image counts for nothing
+/// beside what the manifest or index says of itself; only the entry of the
+/// platform that is asked for is read over the index.
+#[tokio::test]
+async fn annotations_of_descriptors_are_not_those_of_the_image() {
+    let bench = Bench::start(CacheByTag::Allow).await;
+    let mut config = bench.config(&json!({"created": "2024-01-01T00:00:00Z"}));
+    config["annotations"] = json!({"k1": "descriptor", "k2": "descriptor"});
+    let layer = json!({"digest": "sha256:2", "size": 1, "annotations": {"k1": "layer"}});
+    let manifest = json!({"config": config, "layers": [layer], "annotations": {"k1": "manifest"}});
+    let child = bench.put(Some("single"), OCI, &manifest);
+    let entry = json!({
+        "digest": child, "platform": {"os": "linux", "architecture": "amd64"},
+        "annotations": {"k1": "entry", "k3": "entry"},
+    });
+    let index = json!({"manifests": [entry], "annotations": {"k1": "index"}});
+    bench.put(Some("wide"), OCI_INDEX, &index);
+    for (tag, platform, expected) in [
+        ("single", "", vec![("k1", "manifest")]),
+        ("wide", "", vec![("k1", "index")]),
+        ("wide", "linux/amd64", vec![("k1", "entry"), ("k3", "entry")]),
+    ] {
+        let fields =
+            json!({"imageSelectionStrategy": "Digest", "constraint": tag, "platform": platform});
+        let found = bench.images.discover(&subscription(fields), None).await.expect("found");
+        let said = &found.result.references[0].annotations;
+        assert_eq!(*said, annotations(&expected), "{tag} {platform}");
+    }
 }

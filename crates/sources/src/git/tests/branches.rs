@@ -18,7 +18,7 @@ async fn the_newest_commits_come_first() {
     assert_eq!(newest.creator_date.as_ref().unwrap().0.to_string(), "2024-01-01T00:00:04Z");
     assert_eq!(found.result.repo_url, s.url());
     assert_eq!(found.result.observed_refs.unwrap().branch_head, ids[4]);
-    assert_eq!(found.report.seen, 3);
+    assert_eq!(found.report.tally.seen, 3);
     // A branch that is named is repeated; 0 is 20.
     let found = s.discover(|s| s.branch = "main".into()).await;
     assert_eq!(found.result.commits.len(), 5);
@@ -49,7 +49,7 @@ async fn filters_leave_commits_out() {
     assert_eq!(subjects(&found), ["commit 1"]);
     let found = s.discover(|s| s.exclude_paths = texts(&["regex:."])).await;
     assert_eq!(subjects(&found), Vec::<&str>::new());
-    assert_eq!(found.report.seen, 5);
+    assert_eq!(found.report.tally.seen, 5);
     // The committer's own hour.
     let found = s.discover(|s| s.expression_filter = "commitDate.Hour() == 16".into()).await;
     assert_eq!(found.result.commits.len(), 5);
