@@ -1,6 +1,7 @@
 //! SemVer, Lexical and NewestTag (`warehouses` 5.5).
 
 use super::*;
+use crate::ErrorClass;
 
 /// A repository with lightweight tags on one commit each.
 async fn tagged(names: &[&str]) -> (Setup, Vec<String>) {
@@ -142,15 +143,39 @@ async fn an_annotation_may_hold_anything() {
 async fn a_tag_that_lacks_its_fields_is_an_error() {
     // spec: warehouses/5.5-8
     let (s, ids) = tagged(&["plain"]).await;
-    let half = format!("object {}\n", ids[0]);
-    let object =
-        s.run(&["hash-object", "-t", "tag", "-w", "--stdin", "--literally"], half.as_bytes());
-    std::fs::write(s.host.root().join(format!("{REPO}.git/refs/tags/half")), object).unwrap();
-    let said = s.error(strategy("Lexical")).await;
-    assert!(
-        said.starts_with(&format!("error discovering commits from git repo {:?}: ", s.url())),
-        "{said}"
-    );
+    let (url, host) = (s.url(), s.host.url().replace("http://", ""));
+    let reference = s.host.root().join(format!("{REPO}.git/refs/tags/half"));
+    let broken_off = format!("{host} could not be reached or broke off while fetching");
+    let malformed = format!("repo {url} has a malformed object: ");
+    for (object, class, cause) in [
+        // Git itself cannot serve the one, and serves the other as it is.
+        (format!("object {}\n", ids[0]), ErrorClass::Transient, &broken_off),
+        (
+            format!("object {}\ntype commit\ntag half\ntagger nobody\n\nm\n", ids[0]),
+            ErrorClass::Config,
+            &malformed,
+        ),
+    ] {
+        let arguments = ["hash-object", "-t", "tag", "-w", "--stdin", "--literally"];
+        std::fs::write(&reference, s.run(&arguments, object.as_bytes())).unwrap();
+        for name in ["Lexical", "NewestTag"] {
+            let subscription = s.subscription(strategy(name));
+            let error = s.try_discover(&subscription, None).await.unwrap_err();
+            let said = error.to_string();
+            let begin = format!("error discovering commits from git repo {url:?}: ");
+            assert!(said.starts_with(&begin) && said.contains(cause), "{name}: {said}");
+            assert_eq!(error.class(), class, "{name}: {said}");
+        }
+        // Whoever leaves it out is not troubled by it, nor is anybody once it
+        // is gone.
+        let without = |s: &mut GitSubscription| {
+            strategy("Lexical")(s);
+            s.ignore_tags_regexes = texts(&["^half$"]);
+        };
+        assert_eq!(tags(&s.discover(without).await), ["plain"]);
+        std::fs::remove_file(&reference).unwrap();
+        assert_eq!(tags(&s.discover(strategy("Lexical")).await), ["plain"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
