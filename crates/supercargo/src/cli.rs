@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::mapping::{GitRewrite, RegistryMirror};
 
@@ -133,7 +134,7 @@ pub struct ControllerArgs {
     #[arg(long, env = "IMAGE_REGISTRY_RATE_LIMIT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub image_registry_rate_limit: u32,
     /// How many images are remembered by their digest.
-    #[arg(long, env = "MAX_IMAGE_CACHE_ENTRIES", default_value_t = 100_000)]
+    #[arg(long, env = "MAX_IMAGE_CACHE_ENTRIES", default_value_t = 100_000, value_parser = at_least_one)]
     pub max_image_cache_entries: usize,
     /// Whether tags may be taken as never moving: Allow, Forbid, Require or Force.
     #[arg(long, env = "CACHE_BY_TAG_POLICY", default_value = "Allow")]
@@ -144,6 +145,15 @@ pub struct ControllerArgs {
     /// Where mirrors of Git repositories and Promotions' working directories are kept.
     #[arg(long, env = "SUPERCARGO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// How large the mirrors of Git repositories may be together; those that were not used for longest go first.
+    #[arg(long, env = "SUPERCARGO_MAX_MIRROR_BYTES", value_name = "BYTES", default_value = "32Gi", value_parser = bytes)]
+    pub max_mirror_bytes: u64,
+    /// How much is remembered of commits and the paths that they touch.
+    #[arg(long, env = "SUPERCARGO_MAX_HISTORY_BYTES", value_name = "BYTES", default_value = "32Mi", value_parser = bytes)]
+    pub max_history_bytes: u64,
+    /// How many walks through the history of Git repositories run at once; by default one a processor.
+    #[arg(long, env = "SUPERCARGO_MAX_GIT_WALKS", value_name = "NUMBER", value_parser = at_least_one)]
+    pub max_git_walks: Option<usize>,
     /// Serve /metrics, /healthz and /readyz here, for example 0.0.0.0:8080.
     #[arg(long, env = "SUPERCARGO_HTTP_ADDRESS", value_name = "ADDRESS")]
     pub http_address: Option<std::net::SocketAddr>,
@@ -214,6 +224,26 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of bytes as Kubernetes writes it: `1073741824`, `1Gi`, `500M`.
+fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 8] = [
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+    ];
+    let unit = UNITS.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+    let (number, size) = unit.unwrap_or((text, 1));
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(size));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "give a number of bytes, for example 500Mi or 8Gi".to_owned())
+}
+
 fn heartbeat_ttl(text: &str) -> Result<u32, String> {
     controllers::leadership::heartbeat::ttl_seconds(Some(text))
 }
@@ -224,7 +254,36 @@ fn heartbeat_ttl(text: &str) -> Result<u32, String> {
 /// A text that clap made, with the environment variable that a refused value
 /// may have come from.
 pub fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse().map_err(with_variable)
+    let command = without_empty(Cli::command(), |name| std::env::var_os(name));
+    let matches = command.try_get_matches().map_err(with_variable)?;
+    Cli::from_arg_matches(&matches).map_err(with_variable)
+}
+
+/// Whether a variable that is set to nothing counts as absent: those of images
+/// (`warehouses` 2.1), and those that only this program has. Of the others the
+/// reference wants a value that it can read, once they are there.
+fn may_be_empty(name: &str) -> bool {
+    const IMAGES: [&str; 3] =
+        ["IMAGE_REGISTRY_RATE_LIMIT", "MAX_IMAGE_CACHE_ENTRIES", "CACHE_BY_TAG_POLICY"];
+    name.starts_with("SUPERCARGO_") || IMAGES.contains(&name)
+}
+
+/// The command, which takes no note of variables that are set to nothing and
+/// [may be](may_be_empty).
+fn without_empty(
+    command: clap::Command,
+    read: impl Fn(&OsStr) -> Option<OsString> + Copy,
+) -> clap::Command {
+    command.mut_subcommands(|sub| {
+        let sub = sub.mut_args(|arg| {
+            let is_empty = arg.get_env().is_some_and(|name| {
+                name.to_str().is_some_and(may_be_empty)
+                    && read(name).is_some_and(|value| value.is_empty())
+            });
+            if is_empty { arg.env(clap::builder::Resettable::Reset) } else { arg }
+        });
+        without_empty(sub, read)
+    })
 }
 
 /// `error`, with the environment variable beside the option's name.
@@ -234,7 +293,7 @@ fn with_variable(mut error: clap::Error) -> clap::Error {
         return error;
     };
     let name = option.trim_start_matches('-').split([' ', '=']).next().unwrap_or_default();
-    let command = <Cli as clap::CommandFactory>::command();
+    let command = Cli::command();
     let variable = command
         .get_subcommands()
         .flat_map(|c| c.get_arguments())
@@ -355,8 +414,6 @@ pub struct DemoArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
-
     use super::*;
 
     #[test]
@@ -401,11 +458,56 @@ mod tests {
             ("--log-format", "xml", "LOG_FORMAT"),
             ("--allow-credentials-over-http", "yes", "ALLOW_CREDENTIALS_OVER_HTTP"),
             ("--credential-providers-enabled", "2", "CREDENTIAL_PROVIDERS_ENABLED"),
+            ("--image-registry-rate-limit", "0", "IMAGE_REGISTRY_RATE_LIMIT"),
+            ("--max-image-cache-entries", "0", "MAX_IMAGE_CACHE_ENTRIES"),
+            ("--max-mirror-bytes", "8GB", "SUPERCARGO_MAX_MIRROR_BYTES"),
+            ("--max-git-walks", "0", "SUPERCARGO_MAX_GIT_WALKS"),
         ] {
             let given = format!("{option}={value}");
             let error = Cli::try_parse_from(["supercargo", "controller", &given]).unwrap_err();
             let text = with_variable(error).to_string();
             assert!(text.contains(variable) && text.contains(option), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_bytes_as_kubernetes_writes_them() {
+        for (text, value) in [
+            ("1", 1),
+            ("1024", 1024),
+            ("2Ki", 2048),
+            ("3Mi", 3 << 20),
+            ("10Gi", 10 << 30),
+            ("1Ti", 1 << 40),
+            ("5k", 5000),
+            ("7M", 7_000_000),
+        ] {
+            assert_eq!(bytes(text), Ok(value), "{text}");
+        }
+        for wrong in ["", "0", "Gi", "-1", "1.5Gi", "8GB", "1 Gi", "99999999999Ti"] {
+            assert!(bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn some_variables_may_be_set_to_nothing() {
+        let variables = |command: &clap::Command| -> Vec<String> {
+            let controller = command.find_subcommand("controller").unwrap();
+            let names = controller.get_arguments().filter_map(|a| a.get_env());
+            names.map(|name| name.to_string_lossy().into_owned()).collect()
+        };
+        let all = variables(&Cli::command());
+        let nothing = |_: &OsStr| Some(OsString::new());
+        let kept = variables(&without_empty(Cli::command(), nothing));
+        let ignored: Vec<&String> = all.iter().filter(|name| !kept.contains(name)).collect();
+        assert!(ignored.iter().all(|name| may_be_empty(name)), "{ignored:?}");
+        for name in ["IMAGE_REGISTRY_RATE_LIMIT", "CACHE_BY_TAG_POLICY", "SUPERCARGO_DATA_DIR"] {
+            assert!(ignored.iter().any(|ignored| *ignored == name), "{name}");
+        }
+        assert!(kept.contains(&"MAX_CONCURRENT_STAGE_RECONCILES".to_owned()));
+        for absent in [None, Some(OsString::from("1"))] {
+            let command = without_empty(Cli::command(), |_| absent.clone());
+            assert_eq!(variables(&command), all, "what says something stays");
         }
     }
 

@@ -164,6 +164,9 @@ pub async fn context(
     for rewrite in &args.git_instead_of {
         options.rewrites = options.rewrites.with(&rewrite.prefix, &rewrite.replacement);
     }
+    options.max_mirror_bytes = args.max_mirror_bytes;
+    options.max_history_bytes = usize::try_from(args.max_history_bytes).unwrap_or(usize::MAX);
+    options.max_walks = args.max_git_walks.unwrap_or(options.max_walks);
     // Discovery and promotions share the mirrors.
     let git = Arc::new(git::Git::open(options).map_err(|e| e.to_string())?);
     let commits = sources::git::Commits::new(Arc::clone(&git), sources::git::Settings::default());

@@ -36,6 +36,7 @@ IMAGE_REGISTRY_RATE_LIMIT: {{ $c.images.registries.rateLimit | int | quote }}
 {{- with $c.images.registries.mirrors }}
 SUPERCARGO_REGISTRY_MIRRORS: {{ join "," . | quote }}
 {{- end }}
+SUPERCARGO_MAX_MIRROR_BYTES: {{ $c.data.mirrorLimit | quote }}
 SUPERCARGO_WITH_MANAGEMENT: {{ ternary "true" "false" (eq (include "supercargo.management.combined" .) "true") | quote }}
 {{- if include "supercargo.management.combined" . }}
 {{ include "supercargo.management.settings" . }}
