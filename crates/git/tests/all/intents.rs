@@ -148,9 +148,11 @@ async fn a_recorded_commit_is_looked_for_in_the_branch() {
         s.host.commit_file(REPO, "main", "b", "2", "rival").await.unwrap();
         let pushed = writer.push(&s, writer.request()).await.unwrap();
         match after {
-            "others went on" => drop(s.host.commit_file(REPO, "main", "b", "3", after).await),
+            "others went on" => {
+                s.host.commit_file(REPO, "main", "b", "3", after).await.unwrap();
+            }
             "others changed the same line" => {
-                drop(s.host.commit_file(REPO, "main", "a", "3", after).await);
+                s.host.commit_file(REPO, "main", "a", "3", after).await.unwrap();
             }
             "rewritten" => s.host.set_branch(REPO, "main", &first).await.unwrap(),
             _ => {}

@@ -1,5 +1,24 @@
 //! Faults that the engine must bear: a lease that is lost, a second process,
 //! a clock that jumps, a status that cannot be written.
+//!
+//! Where each fault of a Promotion has its tests (those of `tests/tests/` run on
+//! the sandbox and on a real API server):
+//!
+//! | fault | tests |
+//! |---|---|
+//! | SIGKILL at every boundary | `tests/tests/killed.rs`; `engine::crash_tests`, `steps::git_pr_crash_tests` |
+//! | between record and push, in a batch too | `crates/git/tests/all/intents.rs`, `steps::git_durability_tests` |
+//! | the working directory is gone | `tests/tests/killed.rs`, `steps::git_durability_tests`, `steps::git_fault_tests` |
+//! | the disk is full | `steps::git_fault_tests` |
+//! | the status is refused after an act | `tests/tests/torn_promotions.rs`; `controllers::promotion::tests::faults` |
+//! | a cache that is behind at a restart, an abort in each state | `controllers::promotion::tests::faults` |
+//! | two controllers at once | the same, here, `tests/tests/replicas.rs` |
+//! | the remote moves between commit and push | `tests/tests/torn_promotions.rs`, `crates/git/tests/all/push.rs` |
+//! | a branch is protected | `steps::git_fault_tests` |
+//! | a pull request is closed, or merged by others | `steps::git_pr_crash_tests`, `tests/tests/pull_request.rs` |
+//! | Argo CD is busy, fails, syncs something else; an Application goes | `steps::argocd_update_tests`, `steps::argocd_sandbox_tests` |
+//! | a step panics, an output of 5 MiB | `engine::tests` |
+//! | the clock jumps | here |
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,48 +1,30 @@
 //! Where people look at a commit: its page at the Git provider
 //! (`steps-git` 13.1).
 
+use forge::Provider;
+
 /// The page of a commit, where the provider is known by name or by the URL's
 /// host and the URL has the shape that the provider's URLs have.
 pub(super) fn commit_url(repo_url: &str, provider: Option<&str>, commit: &str) -> Option<String> {
     let provider = match provider {
-        Some(provider) => provider,
-        None => infer(repo_url)?,
+        Some(name) => name.parse().ok()?,
+        None => Provider::of_url(repo_url)?,
     };
     let (host, path) = host_and_path(repo_url)?;
     let segments: Vec<&str> = path.split('/').collect();
     let two = segments.len() == 2 && segments.iter().all(|s| !s.is_empty());
     let scheme = if repo_url.to_lowercase().starts_with("http://") { "http" } else { "https" };
     match provider {
-        "github" if two => Some(format!("{scheme}://{host}/{path}/commit/{commit}")),
-        "gitlab" => Some(format!("{scheme}://{host}/{path}/-/commit/{commit}")),
-        "gitea" if two => Some(format!("{scheme}://{host}/{path}/commit/{commit}")),
-        "azure" => {
+        Provider::GitHub | Provider::Gitea if two => {
+            Some(format!("{scheme}://{host}/{path}/commit/{commit}"))
+        }
+        Provider::GitLab => Some(format!("{scheme}://{host}/{path}/-/commit/{commit}")),
+        Provider::Azure => {
             let path = path.strip_prefix("v3/").unwrap_or(&path);
             Some(format!("https://dev.azure.com/{path}/commit/{commit}"))
         }
-        "bitbucket" if two => Some(format!("{scheme}://{host}/{path}/commits/{commit}")),
+        Provider::Bitbucket if two => Some(format!("{scheme}://{host}/{path}/commits/{commit}")),
         _ => None,
-    }
-}
-
-/// The provider by the host as written; `user@host:path` tells none.
-fn infer(repo_url: &str) -> Option<&'static str> {
-    let (_, rest) = repo_url.split_once("://")?;
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let name = host.split(':').next().unwrap_or_default();
-    if host.contains("github") || host.ends_with(".ghe.com") {
-        Some("github")
-    } else if host.contains("gitlab") {
-        Some("gitlab")
-    } else if host.contains("gitea") {
-        Some("gitea")
-    } else if host == "dev.azure.com" || host.ends_with("visualstudio.com") {
-        Some("azure")
-    } else if name == "bitbucket.org" {
-        Some("bitbucket")
-    } else {
-        None
     }
 }
 
@@ -89,6 +71,8 @@ mod tests {
                 Some("azure"),
                 Some("https://dev.azure.com/akuity/_git/kargo/commit/sha"),
             ),
+            ("https://codeberg.org/a/b", None, Some("https://codeberg.org/a/b/commit/sha")),
+            ("https://bitbucket.lan/scm/a/b.git", None, None),
             ("https://your.git/repo.git", None, None),
         ];
         for (url, provider, expected) in cases {

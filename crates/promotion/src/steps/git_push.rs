@@ -54,6 +54,7 @@ use serde_json::{Map, Value, json};
 
 use super::commit_url;
 use super::push_intents::{PushIntents, TagIntents};
+use super::push_target::{PUSHING, PushTarget};
 use crate::error::{ErrorClass, StepError};
 use crate::git_access::{self, step_error};
 use crate::step::{Attempt, Effect, Step, StepContext, StepResult};
@@ -199,25 +200,17 @@ impl Step for GitPush {
         let remote = git_access::remote(context, world, &url, insecure).await?;
         let current =
             checkout.branch().map_err(|e| step_error("error getting current branch", &e))?;
-        let target = if !config.target_branch.is_empty() {
-            Some(config.target_branch.clone())
-        } else if config.generate_target_branch {
-            Some(format!("kargo/promotion/{}", context.promotion))
-        } else {
-            current
+        let wanted = PushTarget {
+            path: &config.path,
+            branch: &config.target_branch,
+            generated: config.generate_target_branch,
+            current,
         };
+        let target = wanted.branch(&context.promotion);
 
         let intents = PushIntents::new(context);
         let pushed = if config.tag.is_empty() {
-            let Some(target) = &target else {
-                return Err(StepError::new(
-                    ErrorClass::Config,
-                    format!(
-                        "error pushing commits to remote: {} has no branch checked out; set targetBranch",
-                        config.path
-                    ),
-                ));
-            };
+            let target = target.as_ref().ok_or_else(|| wanted.none())?;
             let request = git::PushRequest {
                 target: target.clone(),
                 force: config.force || config.generate_target_branch,
@@ -234,7 +227,7 @@ impl Step for GitPush {
                 .git
                 .push_tag(&checkout, &remote, &config.tag, Some(intents), &context.cancel)
                 .await
-                .map_err(|e| step_error("error pushing commits to remote: error pushing tag", &e))?
+                .map_err(|e| step_error(&format!("{PUSHING}: error pushing tag"), &e))?
         };
 
         let mut output = Map::new();
@@ -279,8 +272,7 @@ impl GitPush {
                 }
                 git::GitError::NonFastForward if i64::from(attempt) + 1 < attempts => {}
                 error => {
-                    let prefix = "error pushing commits to remote: error pushing branch";
-                    return Err(step_error(prefix, &error));
+                    return Err(step_error(&format!("{PUSHING}: error pushing branch"), &error));
                 }
             }
             let wait = pause(self.first_wait, attempt, random());

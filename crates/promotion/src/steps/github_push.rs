@@ -52,6 +52,7 @@ use super::commit_url;
 use super::git_push::{pause, random};
 use super::github_push_replay::{Decision, decide, replayed};
 use super::push_intents::PushIntents;
+use super::push_target::{PUSHING, PushTarget};
 use crate::error::{ErrorClass, StepError};
 use crate::forge_access::{self, step_error as step_error_of};
 use crate::git_access::{self, GitAccess, step_error};
@@ -182,22 +183,13 @@ impl Step for GitHubPush {
         let commits = commits(context, world, &remote, config.insecure_skip_tls_verify).await?;
         let current =
             checkout.branch().map_err(|e| step_error("error getting current branch", &e))?;
-        let target = if !config.target_branch.is_empty() {
-            Some(config.target_branch.clone())
-        } else if config.generate_target_branch {
-            Some(format!("kargo/promotion/{}", context.promotion))
-        } else {
-            current.clone()
+        let wanted = PushTarget {
+            path: &config.path,
+            branch: &config.target_branch,
+            generated: config.generate_target_branch,
+            current: current.clone(),
         };
-        let Some(target) = target else {
-            return Err(StepError::new(
-                ErrorClass::Config,
-                format!(
-                    "error pushing commits to remote: {} has no branch checked out; set targetBranch",
-                    config.path
-                ),
-            ));
-        };
+        let target = wanted.branch(&context.promotion).ok_or_else(|| wanted.none())?;
         let push = Push {
             context,
             access,
@@ -305,8 +297,6 @@ impl From<StepError> for Failure {
         Self::Error(error)
     }
 }
-
-const PUSHING: &str = "error pushing commits to remote";
 
 impl GitHubPush {
     /// Runs the race with other writers; the commit that the branch is at then.

@@ -16,6 +16,7 @@ pub mod git_wait_for_pr;
 pub mod github_push;
 mod github_push_replay;
 mod push_intents;
+mod push_target;
 pub mod yaml_parse;
 pub mod yaml_update;
 
