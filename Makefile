@@ -75,7 +75,8 @@ bench-shared: envtest ## the scenarios of ../shared/bench (SCENARIO='s1_latency 
 soak: ## the tests that must hold many times in a row (TIMES=20)
 	for i in $$(seq $(or $(TIMES),20)); do \
 		$(CARGO) test --locked -p e2e && \
-		$(CARGO) test --locked -p promotion --lib -- fault_tests crash_tests secret_tests argocd && \
+		$(CARGO) test --locked -p promotion --lib -- fault_tests crash_tests durability secret_tests argocd && \
+		$(CARGO) test --locked -p git --test all -- intents batch && \
 		$(CARGO) test --locked -p controllers --lib -- promotion || exit 1; \
 	done
 

@@ -1,5 +1,5 @@
 //! What a hundred Stages cost that are promoted at once, to one repository and
-//! to a hundred: `cargo bench -p e2e --bench stages`. The controllers run in a
+//! to a hundred: `cargo bench -p e2e --bench stages` (`STAGES` says how many). The controllers run in a
 //! process of their own, Git is real over HTTP, the Kubernetes API is the
 //! embedded one and takes its part of the machine. Prints figures; asserts
 //! nothing about time.
@@ -18,17 +18,17 @@ use sandbox::git_host::GitService;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_controller-under-test");
 const IMAGE: &str = "example/crowd-web";
-const STAGES: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(280);
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    for repositories in [1, STAGES] {
-        runtime.block_on(crowd(repositories));
+    let stages = std::env::var("STAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    for repositories in [1, stages] {
+        runtime.block_on(crowd(stages, repositories));
     }
 }
 
-fn manifests(repositories: usize) -> String {
+fn manifests(stages: usize, repositories: usize) -> String {
     let mut text = String::from(
         "
 apiVersion: v1
@@ -46,7 +46,7 @@ spec:
   promotionPolicies: [{stageSelector: {name: 'glob:*'}, autoPromotionEnabled: true}]
 ",
     );
-    for n in 0..STAGES {
+    for n in 0..stages {
         let repository = n % repositories;
         text.push_str(&format!(
             "---
@@ -87,11 +87,11 @@ spec:
     text
 }
 
-async fn crowd(repositories: usize) {
+async fn crowd(stages: usize, repositories: usize) {
     let pipeline = Pipeline::without_controllers().await;
     let git = &pipeline.world.git;
     for r in 0..repositories {
-        let files: Vec<(String, &str)> = (r..STAGES)
+        let files: Vec<(String, &str)> = (r..stages)
             .step_by(repositories)
             .map(|n| (format!("s{n}/values.yaml"), "image:\n  tag: 0.9.0\n"))
             .collect();
@@ -99,16 +99,16 @@ async fn crowd(repositories: usize) {
         git.create_repository(&format!("crowd/r{r}.git"), &files).await.expect("a repository");
     }
     let process = ControllerProcess::start(BINARY, &pipeline, None);
-    pipeline.apply(&manifests(repositories)).await;
-    println!("{STAGES} Stages, {repositories} repositories");
+    pipeline.apply(&manifests(stages, repositories)).await;
+    println!("{stages} Stages, {repositories} repositories");
     for (what, tag) in [("first", "1.0.0"), ("second", "1.1.0"), ("third", "1.2.0")] {
-        round(&pipeline, process.id(), what, tag).await;
+        round(&pipeline, process.id(), stages, what, tag).await;
     }
     process.kill();
 }
 
 /// A new tag, until it is promoted everywhere.
-async fn round(pipeline: &Pipeline, process: u32, what: &str, tag: &str) {
+async fn round(pipeline: &Pipeline, process: u32, stages: usize, what: &str, tag: &str) {
     let promotions = pipeline.of::<Promotion>("crowd");
     let version = promotions.list_metadata(&ListParams::default()).await.expect("a list");
     let version = version.metadata.resource_version.unwrap_or_default();
@@ -125,8 +125,8 @@ async fn round(pipeline: &Pipeline, process: u32, what: &str, tag: &str) {
     let mut created = HashMap::new();
     let mut done: HashMap<String, Duration> = HashMap::new();
     let mut first = None;
-    while done.len() < STAGES {
-        assert!(began.elapsed() < PATIENCE, "{} of {STAGES} are done", done.len());
+    while done.len() < stages {
+        assert!(began.elapsed() < PATIENCE, "{} of {stages} are done", done.len());
         let event = events.try_next().await.expect("the watch goes on").expect("and on");
         let now = Instant::now();
         let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else { continue };
@@ -155,15 +155,15 @@ async fn round(pipeline: &Pipeline, process: u32, what: &str, tag: &str) {
         "  {what:6}: {:.0} promotions a minute, created to Succeeded p50 {:.2} s, p99 {:.2} s | \
          {:.3} CPU s a promotion | at the Git host {} listings to fetch, {} fetches, {} listings \
          to push, {} pushes | {:.1} API writes a promotion | {:.0} MiB, {:.0} MiB at most",
-        STAGES as f64 * 60.0 / all.as_secs_f64(),
+        stages as f64 * 60.0 / all.as_secs_f64(),
         at(50),
         at(99),
-        (cpu_seconds(process) - cpu) / STAGES as f64,
+        (cpu_seconds(process) - cpu) / stages as f64,
         count(GitService::Fetch, true),
         count(GitService::Fetch, false),
         count(GitService::Push, true),
         count(GitService::Push, false),
-        writes as f64 / STAGES as f64,
+        writes as f64 / stages as f64,
         memory(process, "VmRSS:"),
         memory(process, "VmHWM:"),
     );
