@@ -66,6 +66,7 @@ bench: ## benchmarks, with the figures printed
 	$(CARGO) bench --locked -p expr
 	$(CARGO) bench --locked -p git
 	$(CARGO) bench --locked -p sources
+	$(CARGO) run --quiet --locked --release -p sources --example git_discovery
 
 # Another program's harness, where it is there: see tests/bench/README.md.
 bench-shared: envtest ## the scenarios of ../shared/bench (SCENARIO='s1_latency runs=10')
