@@ -31,8 +31,10 @@ pub async fn run(args: ControllerArgs) -> Result<(), String> {
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_management(args: ControllerArgs) -> Result<(), String> {
+pub async fn run_management(mut args: ControllerArgs) -> Result<(), String> {
     telemetry::start_logging(&args.log_level, args.log_format)?;
+    // Nothing in them looks at Applications, nor need they have a right to.
+    args.argocd_integration_enabled = false;
     let (client, shutdown) = (cluster().await?, crate::shutdown_signal()?);
     serve_roles(client, &[Role::Management], &args, wiring::steps(), shutdown).await
 }

@@ -26,8 +26,17 @@ pub fn start_logging(level: &str, format: LogFormat) -> Result<(), String> {
         }
         _ => level.to_owned(),
     };
-    let filter = EnvFilter::try_new(&level)
-        .map_err(|e| format!("log level {level:?}: {e}; use error, warn, info, debug or trace"))?;
+    let wrong = |why: &str| {
+        format!(
+            "LOG_LEVEL (--log-level) {level:?}: {why}; give error, warn, info, debug, trace or \
+             discard, or a filter such as info,kube=warn"
+        )
+    };
+    // A single word would be taken for the name of a part of the program.
+    if level != "off" && !level.contains(['=', ',']) {
+        return Err(wrong("this is no level"));
+    }
+    let filter = EnvFilter::try_new(&level).map_err(|e| wrong(&e.to_string()))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => lines.json().try_init(),

@@ -263,6 +263,7 @@ mod tests {
             credentials(client(), &args(more), read).await.err()
         };
         assert_eq!(with(&[], &[]).await, None);
+        // install/I40, but that they are enabled unless somebody says otherwise.
         assert_eq!(
             with(&["--credential-providers-enabled=false"], &[]).await.as_deref(),
             Some("credential providers are not enabled; set CREDENTIAL_PROVIDERS_ENABLED=true")
@@ -275,7 +276,7 @@ mod tests {
             let wrong = with(&[], set).await.unwrap();
             assert!(wrong.starts_with(&format!("{}: ", set[0].0)), "{wrong}");
         }
-        // Only exactly `true`, and only with a kubeconfig (there is no pod here).
+        // install/I49: only exactly `true`, and only with a kubeconfig (there is no pod here).
         for (flag, set, fails) in [
             ("1", &[("KUBECONFIG", "x")][..], false),
             ("true", &[], false),

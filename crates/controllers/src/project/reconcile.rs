@@ -195,13 +195,19 @@ impl Pass<'_> {
         let bindings = Api::namespaced(self.context.client.clone(), project);
         for account in listed {
             let name = account.name_any();
-            if !has_finalizer(&account) {
-                let mut finalizers = account.finalizers().to_vec();
-                finalizers.push(FINALIZER.to_owned());
-                let change = json!({ "finalizers": finalizers });
-                patch::metadata(&accounts, &name, change, &self.context.metrics).await.map_err(
-                    |e| Error::api(format_args!("error patching ServiceAccount {name:?}"), e),
-                )?;
+            if account.metadata.deletion_timestamp.is_some() {
+                // An account with a finalizer outlives `helm uninstall`, for which
+                // nobody is left to take it off; what is installed next would be
+                // given an account whose tokens are refused. None is put there,
+                // and one that is there goes.
+                if has_finalizer(&account) {
+                    let change = json!({ "finalizers": without_finalizer(&account) });
+                    let patched = patch::metadata(&accounts, &name, change, &self.context.metrics);
+                    patched.await.map_err(|e| {
+                        Error::api(format_args!("error patching ServiceAccount {name:?}"), e)
+                    })?;
+                }
+                continue;
             }
             let wanted = roles::controller_binding(project, kargo, &name);
             roles::ensure(&bindings, &wanted, &self.context.metrics).await?;
