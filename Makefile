@@ -4,10 +4,14 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static image envtest e2e bench-shared
+.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static static-test image image-archive envtest e2e e2e-node e2e-kind bench-shared
 
 # The end-to-end suites that run on every Kubernetes API: tests/tests/*.rs.
-E2E_SUITES := $(patsubst tests/tests/%.rs,--test %,$(filter-out tests/tests/licences.rs tests/tests/chart.rs,$(wildcard tests/tests/*.rs)))
+OTHER_SUITES := chart installed licences pods static_binary
+E2E_SUITES := $(patsubst %,--test %,$(filter-out $(OTHER_SUITES),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs))))
+
+# Those that also run where the controllers are the chart's pods.
+PODS_SUITES := --test pods --test quickstart --test one_branch
 
 # What `make e2e` runs on: BACKEND=sandbox or envtest, or, where KUBECONFIG is
 # given on the command line (never from the environment), that cluster.
@@ -46,9 +50,32 @@ e2e: ## the end-to-end suite: BACKEND=sandbox|envtest, or KUBECONFIG=... for a c
 	  $(CARGO) test --locked --workspace $(E2E_SUITES) $(E2E_FLAGS)
 	@if [ $(BACKEND) = envtest ]; then $(TARGET)/debug/unused-rights $(TARGET)/envtest/used-rights; fi
 
+# The suites with the chart's pods for controllers. Both take the image that
+# `make image-archive` packs, and say so where they cannot run.
+e2e-node: ## the same with the chart's pods on a real node of this machine (Linux, root)
+	@$(CARGO) build --quiet --locked --workspace --bin envtest
+	@why=$$(tests/node/run --check); if [ -n "$$why" ]; then \
+	  echo "=== SKIPPED: the chart's pods on a real node:" $$why "(\`make test-deps\` installs what is missing) ==="; exit 0; fi; \
+	set -e; $(MAKE) --no-print-directory helm image-archive; \
+	$(TARGET)/debug/envtest build-node; \
+	$(CARGO) test --locked --workspace $(PODS_SUITES) --no-run; \
+	E2E_BACKEND=pods CARGO_NET_OFFLINE=true tests/node/run $(IMAGE_ARCHIVE) -- \
+	  $(CARGO) test --locked --workspace $(PODS_SUITES) -- --test-threads 1 $(E2E_FILTER); \
+	echo "=== end to end on: the chart's pods on a real node ==="
+
+e2e-kind: ## the same on a kind cluster, which it makes and deletes (Docker, kind, kubectl)
+	@why=$$(tests/kind/run --check); if [ -n "$$why" ]; then \
+	  echo "=== SKIPPED: the chart's pods on a kind cluster:" $$why "==="; exit 0; fi; \
+	set -e; $(MAKE) --no-print-directory helm image-archive; \
+	$(CARGO) test --locked --workspace $(PODS_SUITES) --no-run; \
+	E2E_BACKEND=pods tests/kind/run $(IMAGE_ARCHIVE) -- \
+	  $(CARGO) test --locked --workspace $(PODS_SUITES) -- --test-threads 1 $(E2E_FILTER); \
+	echo "=== end to end on: the chart's pods on a kind cluster ==="
+
 test-deps: ## install the Debian packages that some tests use (as root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl openssh-server
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl openssh-server \
+	  containerd runc containernetworking-plugins iptables iproute2
 
 lint: ## formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
@@ -94,9 +121,24 @@ chart-docs: ## write the chart's README and values schema from its values.yaml
 	$(CARGO) run --quiet --locked -p e2e --example chart_docs
 
 # glibc linked in: the binary needs no shared library (docs/decisions.md).
+# STATIC_PROFILE=release is quicker to build, and is what the tests take.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+STATIC_PROFILE ?= dist
+STATIC_BINARY = $(TARGET)/$(STATIC_TARGET)/$(STATIC_PROFILE)/supercargo
 static: ## build the image's binary: target/<machine>/dist/supercargo
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile dist --target $(STATIC_TARGET) -p supercargo --bin supercargo
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile $(STATIC_PROFILE) --target $(STATIC_TARGET) -p supercargo --bin supercargo
+
+static-test: STATIC_PROFILE = release
+static-test: static ## build it, and see that it needs nothing around it
+	E2E_STATIC_BINARY=$(abspath $(STATIC_BINARY)) $(CARGO) test --locked --workspace --test static_binary
+
+# The image as an archive, without a container engine: what the tests' clusters load.
+VERSION := $(shell sed -n 's/^appVersion: //p' charts/supercargo/Chart.yaml)
+IMAGE_ARCHIVE := $(TARGET)/image.tar
+image-archive: STATIC_PROFILE = release
+image-archive: static
+	tests/node/image Dockerfile $(STATIC_BINARY) $(IMAGE_ARCHIVE) \
+	  ghcr.io/supercargo/supercargo:$(VERSION) ghcr.io/supercargo/supercargo:next
 
 IMAGE ?= supercargo:latest
 image: ## build the container image, where a container engine runs

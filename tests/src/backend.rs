@@ -3,10 +3,13 @@
 //! * `sandbox`, or nothing: the embedded one, in the test's process;
 //! * `envtest`: a real API server with its store, a pair for each test;
 //! * `cluster`: the one that `KUBECONFIG` names, for instance kind. The tests
-//!   take turns there and remove what they made.
+//!   take turns there and remove what they made;
+//! * `pods`: the same, where the controllers are the pods of the chart, with
+//!   their own ServiceAccounts. `E2E_ADDRESS` is where they reach this machine
+//!   (`make e2e-node`, `make e2e-kind`).
 //!
-//! On the last two, the controllers have the token of a ServiceAccount and the
-//! rights of `tests/rbac.yaml`, no more.
+//! On the two in the middle, the controllers run in the test's process with the
+//! token of the chart's ServiceAccount and the rights of its roles, no more.
 
 /// A Kubernetes API to run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub enum Backend {
     Envtest,
     /// The cluster that `KUBECONFIG` names.
     Cluster,
+    /// That cluster, with the chart's pods for controllers.
+    Pods,
 }
 
 impl Backend {
@@ -29,7 +34,8 @@ impl Backend {
             Err(_) | Ok("" | "sandbox") => Self::Sandbox,
             Ok("envtest") => Self::Envtest,
             Ok("cluster") => Self::Cluster,
-            Ok(other) => panic!("E2E_BACKEND={other}: write sandbox, envtest or cluster"),
+            Ok("pods") => Self::Pods,
+            Ok(other) => panic!("E2E_BACKEND={other}: write sandbox, envtest, cluster or pods"),
         }
     }
 

@@ -107,13 +107,25 @@ const CHOICES: [(&str, &[&str]); 7] = [
 const ELSEWHERE: [&str; 5] =
     ["api", "externalWebhooksServer", "garbageCollector", "webhooks", "webhooksServer"];
 
+/// The same within the controller's values.
+const ELSEWHERE_IN_CONTROLLER: [&str; 1] = ["rollouts"];
+
 /// The chart's `values.schema.json`.
 pub fn schema(values: &str) -> String {
     let mut schema = of_value(&defaults(values), &mut Vec::new());
+    let elsewhere = json!({
+        "type": "object",
+        "description": "This version has no such part; taken without effect.",
+    });
+    let controller = schema.pointer_mut("/properties/controller/properties");
+    if let Some(properties) = controller.and_then(Value::as_object_mut) {
+        for part in ELSEWHERE_IN_CONTROLLER {
+            properties.insert(part.to_owned(), elsewhere.clone());
+        }
+    }
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         for part in ELSEWHERE {
-            let about = "This version has no such part; taken without effect.";
-            properties.insert(part.to_owned(), json!({"type": "object", "description": about}));
+            properties.insert(part.to_owned(), elsewhere.clone());
         }
         // What Helm itself puts there.
         properties.insert("global".to_owned(), {

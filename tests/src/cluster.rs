@@ -16,14 +16,19 @@ use serde_json::json;
 use supercargo::sandbox::world::{self, NAMESPACES};
 
 use crate::backend::Backend;
+use crate::installation::Installation;
 use crate::rights::{self, Right};
 use crate::{await_that, examples, leftovers};
 
 /// The field manager of everything that the suite makes.
 pub const MANAGER: &str = "e2e";
 
-/// The controllers' ServiceAccount, in [`NAMESPACE`].
-pub const ACCOUNT: &str = "supercargo";
+/// The ServiceAccount of the controllers, in [`NAMESPACE`].
+pub const ACCOUNT: &str = "supercargo-controller";
+
+/// That and, where the chart splits them off, that of the controllers of
+/// Projects.
+pub const ACCOUNTS: [&str; 2] = [ACCOUNT, "supercargo-management-controller"];
 
 /// Where the controllers are at home.
 pub const NAMESPACE: &str = "kargo";
@@ -41,7 +46,25 @@ pub struct Cluster {
 enum Held {
     Embedded { api: Embedded, _served: Served },
     Own(Box<Server>),
-    Named,
+    Named(Option<Log>),
+}
+
+/// The audit log of a cluster that is not the test's own, from where it was
+/// when the test began.
+struct Log {
+    path: PathBuf,
+    from: u64,
+}
+
+impl Log {
+    /// The one that `E2E_AUDIT_LOG` names, if one is.
+    fn named() -> Result<Option<Self>, String> {
+        let Some(path) = std::env::var_os("E2E_AUDIT_LOG").map(PathBuf::from) else {
+            return Ok(None);
+        };
+        let length = std::fs::metadata(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Some(Self { path, from: length.len() }))
+    }
 }
 
 impl Cluster {
@@ -56,16 +79,16 @@ impl Cluster {
                 let binaries = Binaries::present().ok_or(
                     "the API server has not been built: run `make envtest`, or set KUBEBUILDER_ASSETS",
                 )?;
-                let options = Options { audit: true, controllers: false };
+                let options = Options { audit: true, ..Options::default() };
                 let server = Server::start(&binaries, options).await?;
                 server.write_kubeconfig(&dir.join("kubeconfig"), server.admin())?;
                 Self::real(backend, dir, Held::Own(Box::new(server))).await
             }
-            Backend::Cluster => {
+            Backend::Cluster | Backend::Pods => {
                 let file = Kubeconfig::read().map_err(|e| format!("KUBECONFIG: {e}"))?;
                 let text = serde_json::to_string(&file).map_err(|e| e.to_string())?;
                 std::fs::write(dir.join("kubeconfig"), text).map_err(|e| e.to_string())?;
-                Self::real(backend, dir, Held::Named).await
+                Self::real(backend, dir, Held::Named(Log::named()?)).await
             }
         }
     }
@@ -87,6 +110,19 @@ impl Cluster {
 
     async fn real(backend: Backend, dir: &Path, held: Held) -> Result<Self, String> {
         let admin = client(&dir.join("kubeconfig")).await?;
+        if backend == Backend::Pods {
+            // The chart brings the rest, and the pods have their own accounts.
+            if let Some(left) = Installation::new(&dir.join("kubeconfig"), dir, &json!({}), true) {
+                left.uninstall().await;
+            }
+            leftovers::remove(&admin).await?;
+            define(&admin, &examples::objects(ARGOCD_DEFINITIONS)).await?;
+            prepare_for_pods(&admin).await?;
+            let controllers = admin.clone();
+            std::fs::copy(dir.join("kubeconfig"), dir.join("controllers.kubeconfig"))
+                .map_err(|e| e.to_string())?;
+            return Ok(Self { backend, admin, controllers, dir: dir.to_owned(), held });
+        }
         if backend == Backend::Cluster {
             leftovers::remove(&admin).await?;
         }
@@ -144,8 +180,27 @@ impl Cluster {
     pub fn collects(&mut self) -> bool {
         match &mut self.held {
             Held::Own(server) => server.start_controllers().unwrap_or_else(|e| panic!("{e}")),
-            Held::Embedded { .. } | Held::Named => true,
+            Held::Embedded { .. } | Held::Named(_) => true,
         }
+    }
+
+    /// What a real API server was asked so far, where it tells.
+    fn audit(&self) -> Option<Vec<Entry>> {
+        let read = match &self.held {
+            Held::Embedded { .. } | Held::Named(None) => return None,
+            Held::Own(server) => server.audit(0),
+            Held::Named(Some(log)) => {
+                envtest::audit::read(&log.path, log.from).map_err(|e| e.to_string())
+            }
+        };
+        let (entries, _) = read.expect("the audit log can be read");
+        Some(entries)
+    }
+
+    /// The same, of the controllers alone.
+    fn asked_by_controllers(&self) -> Option<Vec<Entry>> {
+        let entries = self.audit()?.into_iter();
+        Some(entries.filter(|e| is_controllers(&e.user)).collect())
     }
 
     /// The requests so far: the controllers' on a real API server, everybody's
@@ -154,25 +209,21 @@ impl Cluster {
     /// # Panics
     /// When the audit log cannot be read.
     pub fn requests(&self) -> Option<Requests> {
-        match &self.held {
-            Held::Embedded { api, .. } => Some(api.requests()),
-            Held::Own(server) => {
-                let (entries, _) = server.audit(0).expect("the audit log can be read");
-                let own = entries.into_iter().filter(|e| is_controllers(&e.user));
-                let of_objects = own.filter(|e| !e.resource.starts_with('/'));
-                Some(of_objects.map(|e| (e.verb, e.resource)).collect())
-            }
-            Held::Named => None,
+        if let Held::Embedded { api, .. } = &self.held {
+            return Some(api.requests());
         }
+        let own = self.asked_by_controllers()?.into_iter();
+        let of_objects = own.filter(|e| !e.resource.starts_with('/'));
+        Some(of_objects.map(|e| (e.verb, e.resource)).collect())
     }
 
     /// The rights that the controllers have used on a real API server.
+    ///
+    /// # Panics
+    /// When the audit log cannot be read.
     pub fn used(&self) -> BTreeSet<Right> {
-        let Held::Own(server) = &self.held else { return BTreeSet::new() };
-        let Ok((entries, _)) = server.audit(0) else { return BTreeSet::new() };
-        entries
-            .into_iter()
-            .filter(|e| is_controllers(&e.user) && e.code != 403)
+        let own = self.asked_by_controllers().unwrap_or_default().into_iter();
+        own.filter(|e| e.code != 403)
             .map(|e| Right { group: e.group, resource: e.resource, verb: e.verb })
             .collect()
     }
@@ -181,10 +232,11 @@ impl Cluster {
     ///
     /// A namespace's Secrets are opened to them by a binding that they make with
     /// the Project: to ask before it holds is no lack of rights.
+    ///
+    /// # Panics
+    /// When the audit log cannot be read.
     pub fn forbidden(&self) -> Vec<String> {
-        let Held::Own(server) = &self.held else { return Vec::new() };
-        let Ok((entries, _)) = server.audit(0) else { return Vec::new() };
-        let own: Vec<Entry> = entries.into_iter().filter(|e| is_controllers(&e.user)).collect();
+        let own = self.asked_by_controllers().unwrap_or_default();
         let opened_before = |at: usize, namespace: &str| {
             own.iter().take(at).any(|e| {
                 e.resource == "rolebindings" && e.verb == "create" && e.namespace == namespace
@@ -199,7 +251,12 @@ impl Cluster {
             e.resource == "secrets"
                 && (!opened_before(at, &e.namespace) || read_after(at, &e.namespace))
         };
-        let refused = own.iter().enumerate().filter(|(at, e)| e.code == 403 && !early(*at, e));
+        // An uninstalled release takes its roles along, so that its pods cannot
+        // give their Leases back; who lacks this right while installed never leads.
+        let pods = self.backend == Backend::Pods;
+        let last = |e: &Entry| pods && e.resource == "leases";
+        let refused =
+            own.iter().enumerate().filter(|(at, e)| e.code == 403 && !early(*at, e) && !last(e));
         let mut told: Vec<String> = refused
             .map(|(_, e)| {
                 let (verb, group, resource) = (&e.verb, &e.group, &e.resource);
@@ -213,7 +270,8 @@ impl Cluster {
 }
 
 fn is_controllers(user: &str) -> bool {
-    user.strip_prefix("system:serviceaccount:") == Some(&format!("{NAMESPACE}:{ACCOUNT}"))
+    let account = user.strip_prefix(&format!("system:serviceaccount:{NAMESPACE}:"));
+    account.is_some_and(|a| ACCOUNTS.contains(&a))
 }
 
 /// A client of the kubeconfig in a file.
@@ -249,16 +307,13 @@ pub async fn apply(client: &Client, object: &DynamicObject) -> Result<(), kube::
     api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await.map(drop)
 }
 
-async fn install(admin: &Client) -> Result<(), String> {
+/// Makes definitions known, and waits until their kinds are served.
+async fn define(admin: &Client, wanted: &[DynamicObject]) -> Result<(), String> {
     let definitions: Api<CustomResourceDefinition> = Api::all(admin.clone());
-    let mut wanted = examples::objects(ARGOCD_DEFINITIONS);
-    for (_, definition) in api::crd::definitions() {
-        wanted.push(serde_json::from_value(definition).map_err(|e| e.to_string())?);
-    }
-    for definition in &wanted {
+    for definition in wanted {
         apply(admin, definition).await.map_err(|e| e.to_string())?;
     }
-    for definition in &wanted {
+    for definition in wanted {
         let name = definition.metadata.name.clone().unwrap_or_default();
         await_that::object(definitions.clone(), &format!("{name} served"), |d| {
             d.metadata.name.as_deref() == Some(&name)
@@ -269,14 +324,40 @@ async fn install(admin: &Client) -> Result<(), String> {
         })
         .await;
     }
-    for namespace in NAMESPACES {
-        let text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
-        for object in examples::objects(&text) {
-            apply(admin, &object).await.map_err(|e| e.to_string())?;
-        }
-    }
-    for object in examples::objects(rights::MANIFEST) {
+    Ok(())
+}
+
+async fn apply_all(admin: &Client, yaml: &str) -> Result<(), String> {
+    for object in examples::objects(yaml) {
         apply(admin, &object).await.map_err(|e| e.to_string())?;
     }
     Ok(())
+}
+
+async fn install(admin: &Client) -> Result<(), String> {
+    let mut wanted = examples::objects(ARGOCD_DEFINITIONS);
+    for (_, definition) in api::crd::definitions() {
+        wanted.push(serde_json::from_value(definition).map_err(|e| e.to_string())?);
+    }
+    define(admin, &wanted).await?;
+    for namespace in NAMESPACES {
+        let text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
+        apply_all(admin, &text).await?;
+    }
+    for object in rights::manifest() {
+        let object: DynamicObject = serde_json::from_value(object).map_err(|e| e.to_string())?;
+        apply(admin, &object).await.map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// What is there before the chart is: Argo CD's namespace, and one for the
+/// release that takes only pods of the restricted level.
+async fn prepare_for_pods(admin: &Client) -> Result<(), String> {
+    let text = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: argocd}}\n---\n\
+         apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  \
+         labels: {{pod-security.kubernetes.io/enforce: restricted}}\n"
+    );
+    apply_all(admin, &text).await
 }

@@ -16,7 +16,8 @@ pub fn program() -> Option<&'static Path> {
             .into_iter()
             .find(|p| Command::new(p).arg("version").output().is_ok_and(|o| o.status.success()));
         if found.is_none() {
-            eprintln!("SKIPPED: there is no helm; `make helm` builds it where Go is installed");
+            let why = "there is no helm; `make helm` builds it where Go is installed";
+            crate::skipped::loudly("what needs helm", why);
         }
         found
     });

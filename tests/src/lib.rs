@@ -14,7 +14,9 @@
 //!   Git host or with real ones.
 //! * [`await_that`]: waiting for conditions, never for the clock.
 //! * [`controller_process`]: the controllers in a process that can be killed.
-//! * [`helm`]: rendering the chart.
+//! * [`helm`]: rendering the chart; [`installation`]: installing it.
+//! * [`fleet`]: several Stages that write to one branch.
+//! * [`skipped`]: saying that a test was passed over.
 //! * [`described`]: what a user sees of an object.
 
 pub mod await_that;
@@ -24,13 +26,16 @@ pub mod cluster;
 pub mod controller_process;
 pub mod described;
 pub mod examples;
+pub mod fleet;
 pub mod helm;
+pub mod installation;
 pub mod leftovers;
 pub mod parts;
 pub mod peers;
 pub mod pipeline;
 pub mod release;
 pub mod rights;
+pub mod skipped;
 pub mod world;
 
 pub use backend::Backend;

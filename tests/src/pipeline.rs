@@ -11,22 +11,25 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::client::Body;
 use kube::core::GroupVersionKind;
 use promotion::step::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 use supercargo::cli::{Cli, Command, ControllerArgs};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
+use crate::installation::{self, Installation};
 use crate::world::World;
 use crate::{await_that, cluster, examples};
 
-/// A world with the controllers in this process. They stop when it is
-/// dropped; what they were forbidden to do on a real API server fails the test.
+/// A world with the controllers: in this process, where they stop when it is
+/// dropped, or as pods. What they were forbidden to do on a real API server
+/// fails the test.
 pub struct Pipeline {
     /// The parts.
     pub world: World,
     /// The controllers' settings.
     pub args: ControllerArgs,
     controllers: Option<Controllers>,
+    installation: Option<Installation>,
     _dir: tempfile::TempDir,
 }
 
@@ -46,7 +49,7 @@ impl Drop for Pipeline {
             let forbidden = self.world.cluster.forbidden();
             assert!(
                 forbidden.is_empty(),
-                "the controllers lack rights (tests/rbac.yaml):\n{}",
+                "the controllers lack rights (charts/supercargo/templates):\n{}",
                 forbidden.join("\n")
             );
         }
@@ -69,7 +72,7 @@ impl Pipeline {
         let Command::Controller(args) = cli.command else { panic!("not the controller") };
         let mut args = *args;
         world.map_names(&mut args);
-        Self { world, args, controllers: None, _dir: dir }
+        Self { world, args, controllers: None, installation: None, _dir: dir }
     }
 
     /// The parts with the controllers.
@@ -78,12 +81,41 @@ impl Pipeline {
     /// When they cannot be started.
     pub async fn start() -> Self {
         let mut pipeline = Self::without_controllers().await;
-        pipeline.start_controllers(supercargo::wiring::steps());
+        if pipeline.backend() == Backend::Pods {
+            pipeline.install(&json!({})).await;
+        } else {
+            pipeline.start_controllers(supercargo::wiring::steps());
+        }
         pipeline
     }
 
+    /// Installs the chart with these values, and waits until its pods are ready.
+    ///
+    /// # Panics
+    /// When they do not become so, or there is no helm.
+    pub async fn install(&mut self, values: &Value) {
+        let base = installation::values(&self.args);
+        let kubeconfig = self.world.kubeconfig();
+        let installation = Installation::new(&kubeconfig, &self.world.dir, &base, true)
+            .expect("the chart is installed by helm");
+        installation.install(values).await;
+        self.installation = Some(installation);
+    }
+
+    /// The chart's release.
+    ///
+    /// # Panics
+    /// When it is not installed.
+    pub fn installation(&self) -> &Installation {
+        self.installation.as_ref().expect("the chart is installed")
+    }
+
     /// Starts the controllers in this process, with these step kinds.
+    ///
+    /// # Panics
+    /// Where they are to be pods.
     pub fn start_controllers(&mut self, steps: Registry) {
+        assert_ne!(self.backend(), Backend::Pods, "the controllers are pods here");
         self.start_controllers_with(self.world.cluster.controllers(), steps);
     }
 

@@ -1,6 +1,7 @@
 //! What surrounds the controllers in a test: a Kubernetes API, a registry, a
 //! Git host and Argo CD.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,7 +36,8 @@ impl World {
     pub async fn start(backend: Backend, dir: &Path) -> Result<Self, String> {
         let dir = dir.canonicalize().map_err(|e| format!("{}: {e}", dir.display()))?;
         let cluster = Cluster::start(backend, &dir).await?;
-        let Peers { registry, git, argocd } = Peers::start(&dir, cluster.admin()).await?;
+        let Peers { registry, git, argocd } =
+            Peers::start(&dir, cluster.admin(), address(backend)?).await?;
         Ok(Self { cluster, registry, git, argocd, dir })
     }
 
@@ -48,4 +50,15 @@ impl World {
     pub fn map_names(&self, args: &mut ControllerArgs) {
         world::map_names(args, &self.registry.url(), &self.git.url(), &self.dir);
     }
+}
+
+/// Where the controllers reach this machine: on loopback, unless they are pods.
+fn address(backend: Backend) -> Result<IpAddr, String> {
+    if backend != Backend::Pods {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    let given = std::env::var("E2E_ADDRESS").unwrap_or_default();
+    given.parse().map_err(|_| {
+        format!("E2E_ADDRESS={given:?}: give the address at which pods reach this machine")
+    })
 }

@@ -157,16 +157,39 @@ fn rights_at_argo_cd() {
 
 #[test]
 fn several_controllers_beside_each_other() {
-    let rendered = rendered!({"controller": {"id": "x"}});
+    // install/I18
+    let rendered = rendered!({"controller": {"id": "x", "metrics": {"enabled": true},
+        "podDisruptionBudget": {"enabled": true}}});
     let name = "supercargo-controller-x";
-    for kind in ["Deployment", "ConfigMap", "ServiceAccount"] {
+    for (kind, name) in [
+        ("Deployment", name),
+        ("ConfigMap", name),
+        ("ServiceAccount", name),
+        ("ClusterRoleBinding", name),
+        ("RoleBinding", name),
+        ("PodDisruptionBudget", name),
+        ("Service", "supercargo-controller-x-metrics"),
+        ("ClusterRole", "supercargo-controller-x-argocd"),
+        ("ClusterRoleBinding", "supercargo-controller-x-argocd"),
+        ("RoleBinding", "supercargo-controller-x-system-resources"),
+        ("RoleBinding", "supercargo-controller-x-shared-resources"),
+    ] {
         let object = rendered.get(kind, name);
         assert_eq!(object["metadata"]["labels"]["akuity.io/kargo-controller-id"], "x", "{kind}");
     }
-    rendered.get("ClusterRoleBinding", name);
-    rendered.get("ClusterRole", "supercargo-controller-x-argocd");
-    // The roles are the same for all.
+    // The other roles are the same for all.
     rendered.get("ClusterRole", "supercargo-controller");
+    rendered.get("Role", "supercargo-controller");
+}
+
+#[test]
+fn no_rights_at_argo_rollouts() {
+    // install/I17; there is no integration yet, whatever is asked for.
+    for enabled in [false, true] {
+        let rendered = rendered!({"controller": {"rollouts": {"integrationEnabled": enabled}}});
+        let all = rendered.names("ClusterRole");
+        assert!(!all.iter().any(|name| name.contains("rollouts")), "{all:?}");
+    }
 }
 
 #[test]

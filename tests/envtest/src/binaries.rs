@@ -16,13 +16,18 @@ pub const ASSETS: &str = "KUBEBUILDER_ASSETS";
 /// last is optional among [`ASSETS`].
 const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
+/// What a node needs beside them; built only when one is wanted.
+const OF_A_NODE: [&str; 2] = ["kube-scheduler", "kubelet"];
+
 /// The files that decide what is built.
-const MODULE: [&str; 5] = [
+const MODULE: [&str; 7] = [
     "go.mod",
     "go.sum",
     "etcd/main.go",
     "kube-apiserver/main.go",
     "kube-controller-manager/main.go",
+    "kube-scheduler/main.go",
+    "kubelet/main.go",
 ];
 
 /// A folder with the programs.
@@ -67,7 +72,21 @@ impl Binaries {
 
     /// The controllers of Kubernetes itself, where they are.
     pub fn controller_manager(&self) -> Option<PathBuf> {
-        let path = self.folder.join("kube-controller-manager");
+        self.optional("kube-controller-manager")
+    }
+
+    /// What assigns pods to nodes, where it is.
+    pub fn scheduler(&self) -> Option<PathBuf> {
+        self.optional("kube-scheduler")
+    }
+
+    /// What runs pods, where it is.
+    pub fn kubelet(&self) -> Option<PathBuf> {
+        self.optional("kubelet")
+    }
+
+    fn optional(&self, program: &str) -> Option<PathBuf> {
+        let path = self.folder.join(program);
         path.is_file().then_some(path)
     }
 
@@ -114,6 +133,20 @@ pub fn build() -> Result<Binaries, String> {
     if let Some(found) = Binaries::present() {
         return Ok(found);
     }
+    build_programs(&PROGRAMS)
+}
+
+/// Builds them and what a node needs beside them, all from our own module
+/// whatever [`ASSETS`] names: a node's parts must fit each other.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_for_node() -> Result<Binaries, String> {
+    build_programs(&PROGRAMS)?;
+    build_programs(&OF_A_NODE)
+}
+
+fn build_programs(programs: &[&str]) -> Result<Binaries, String> {
     let folder = cache();
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let version = kubernetes_version()?;
@@ -124,7 +157,7 @@ pub fn build() -> Result<Binaries, String> {
         "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} \
          -X {package}.gitMinor={minor} -X {package}.gitTreeState=clean"
     );
-    for program in PROGRAMS {
+    for program in programs {
         if folder.join(program).is_file() {
             continue;
         }

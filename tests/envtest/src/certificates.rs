@@ -7,7 +7,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 /// The names under which the API server is reached: from this machine, and
 /// from pods.
-const NAMES: [&str; 4] = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc"];
+const NAMES: [&str; 5] =
+    ["127.0.0.1", "localhost", "10.0.0.1", "kubernetes", "kubernetes.default.svc"];
 
 /// What clients of a server need to trust it.
 #[derive(Clone, Debug)]

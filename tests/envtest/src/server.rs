@@ -33,6 +33,17 @@ const TRIES: usize = 5;
 /// The token of the user who may do everything.
 const ADMIN: &str = "admin-of-the-tests";
 
+/// Where pods find the API server, and whatever else listens on this machine:
+/// the first address of [`SERVICES`], which becomes the Service `kubernetes`.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+/// The addresses of Services.
+const SERVICES: &str = "10.0.0.0/24";
+
+/// The port of the Service `kubernetes`. There is no proxy: the API server
+/// listens there itself.
+const PODS_PORT: u16 = 443;
+
 /// The issuer of ServiceAccounts' tokens.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -44,6 +55,9 @@ pub struct Options {
     /// Run the controllers that empty deleted namespaces and delete what has
     /// lost its owner, where they were built.
     pub controllers: bool,
+    /// Serve a node and its pods too: at [`ADDRESS`], with the ServiceAccounts
+    /// that pods have and all of Kubernetes' own controllers.
+    pub pods: bool,
 }
 
 /// A running API server. All of it ends when this is dropped or the test's
@@ -93,7 +107,7 @@ impl Server {
         };
         let mut last = String::new();
         for _ in 0..TRIES {
-            server.port = free_port()?;
+            server.port = if options.pods { PODS_PORT } else { free_port()? };
             match server.start_api_server().await {
                 Ok(()) => {
                     if options.controllers {
@@ -119,11 +133,9 @@ impl Server {
         command
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.store))
             .arg(format!("--secure-port={}", self.port))
-            .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-            .args(["--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24"])
+            .arg("--endpoint-reconciler-type=none")
+            .arg(format!("--service-cluster-ip-range={SERVICES}"))
             .args(["--authorization-mode=RBAC", "--allow-privileged=true"])
-            // There is nothing that would make the ServiceAccounts of Pods.
-            .arg("--disable-admission-plugins=ServiceAccount")
             .args(["--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000"])
             .arg(format!("--service-account-issuer={ISSUER}"));
         for (flag, name) in [
@@ -135,6 +147,16 @@ impl Server {
             ("service-account-signing-key-file", "tokens.key"),
         ] {
             command.arg(format!("--{flag}={}", file(name).display()));
+        }
+        if self.options.pods {
+            command
+                .args(["--bind-address=0.0.0.0", "--kubelet-preferred-address-types=InternalIP"])
+                .arg(format!("--advertise-address={ADDRESS}"));
+        } else {
+            command
+                .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
+                // There is nothing that would make the ServiceAccounts of Pods.
+                .arg("--disable-admission-plugins=ServiceAccount");
         }
         if self.options.audit {
             command.arg(format!("--audit-policy-file={}", file("audit.yaml").display()));
@@ -173,8 +195,17 @@ impl Server {
         command
             .arg(format!("--kubeconfig={}", config.display()))
             .args(["--leader-elect=false", "--secure-port=0"])
-            .arg("--controllers=namespace-controller,garbage-collector-controller")
             .arg("--concurrent-namespace-syncs=4");
+        if self.options.pods {
+            for (flag, name) in [
+                ("service-account-private-key-file", "tokens.key"),
+                ("root-ca-file", "authority.crt"),
+            ] {
+                command.arg(format!("--{flag}={}", self.dir.join(name).display()));
+            }
+        } else {
+            command.arg("--controllers=namespace-controller,garbage-collector-controller");
+        }
         self.controllers =
             Some(Process::start("kube-controller-manager", &command, &self.dir, None)?);
         Ok(true)
@@ -249,6 +280,11 @@ impl Server {
         token(&self.client().await?, namespace, name).await
     }
 
+    /// Where its files are, and those of what belongs to it.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where the audit log is.
     pub fn audit_log(&self) -> PathBuf {
         self.dir.join("audit.log")
@@ -273,7 +309,7 @@ pub fn shared() -> Option<&'static Server> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
     let start = || {
         let binaries = Binaries::present()?;
-        let options = Options { audit: true, controllers: true };
+        let options = Options { audit: true, controllers: true, pods: false };
         // A runtime of its own: the test that asks first does not own it.
         let started = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
@@ -343,7 +379,11 @@ async fn start_etcd(binaries: &Binaries, dir: &Path) -> Result<(Process, u16), S
 }
 
 /// Asks until the answer is yes, the program has ended, or patience has.
-async fn wait<F>(what: &str, process: &mut Process, ask: impl Fn() -> F) -> Result<(), String>
+pub(crate) async fn wait<F>(
+    what: &str,
+    process: &mut Process,
+    ask: impl Fn() -> F,
+) -> Result<(), String>
 where
     F: Future<Output = bool>,
 {

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     };
     match e2e::rights::unused(Path::new(&file)) {
         Ok(unused) => {
-            println!("rights of tests/rbac.yaml that no test has used: {}", unused.len());
+            println!("rights of the chart's roles that no test has used: {}", unused.len());
             for right in unused {
                 let group = if right.group.is_empty() { "core" } else { &right.group };
                 println!("  {:<8} {}.{group}", right.verb, right.resource);

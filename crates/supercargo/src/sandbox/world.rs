@@ -2,7 +2,7 @@
 //! Kubernetes API with the definitions, the registry, the Git host and the
 //! simulated Argo CD.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,14 +48,17 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Starts them; Argo CD acts on the Applications that `client` sees.
+    /// Starts them on free ports of that address; Argo CD acts on the
+    /// Applications that `client` sees.
     ///
     /// # Errors
     /// What cannot be started.
-    pub async fn start(dir: &Path, client: kube::Client) -> Result<Self, String> {
-        let registry =
-            Registry::start(RegistryOptions::default()).await.map_err(|e| e.to_string())?;
-        let options = GitHostOptions { root: Some(dir.join("git")), ..GitHostOptions::default() };
+    pub async fn start(dir: &Path, client: kube::Client, address: IpAddr) -> Result<Self, String> {
+        let listen = SocketAddr::from((address, 0));
+        let options = RegistryOptions { listen, ..RegistryOptions::default() };
+        let registry = Registry::start(options).await.map_err(|e| e.to_string())?;
+        let root = Some(dir.join("git"));
+        let options = GitHostOptions { listen, root, ..GitHostOptions::default() };
         let git = Arc::new(GitHost::start(options).await.map_err(|e| e.to_string())?);
         let mut resolver = GitHostResolver::new(Arc::clone(&git));
         for host in GIT_HOSTS {
@@ -134,7 +137,7 @@ impl World {
         let api = kubernetes()?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = api.serve(loopback).await.map_err(|e| format!("Kubernetes API: {e}"))?;
-        let peers = Peers::start(&dir, api.client()).await?;
+        let peers = Peers::start(&dir, api.client(), loopback.ip()).await?;
         let listener = tokio::net::TcpListener::bind(loopback)
             .await
             .map_err(|e| format!("control address: {e}"))?;
