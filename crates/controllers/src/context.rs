@@ -182,6 +182,8 @@ pub struct Context {
     pub settled: Arc<Settled>,
     /// Aliases that Freight is being given.
     pub aliases: crate::freight::alias::Reservations,
+    /// Promotions that were asked for without an answer.
+    pub unanswered: crate::stage::unanswered::Unanswered,
     /// Sends Kubernetes Events.
     pub events: Events,
     /// Counts.
@@ -211,6 +213,7 @@ impl Context {
             stores: Stores::new(),
             settled: Arc::default(),
             aliases: crate::freight::alias::Reservations::default(),
+            unanswered: crate::stage::unanswered::Unanswered::default(),
             events,
             metrics,
             warehouse,

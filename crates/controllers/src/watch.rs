@@ -14,6 +14,7 @@ use futures::StreamExt;
 use kube::Resource;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::DeserializeGuard;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::DefaultBackoff;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -171,6 +172,9 @@ async fn follow<K>(
                     if status.code != 410 {
                         tracing::warn!(kind, error = status.message, "the watch failed");
                     }
+                    if since.elapsed() >= SOON {
+                        backoff.reset();
+                    }
                     return;
                 }
                 Ok(Some(Err(error))) => {
@@ -182,6 +186,9 @@ async fn follow<K>(
         metrics.watch_restarted(kind);
         if since.elapsed() < SOON {
             pause(backoff).await;
+        } else {
+            // It worked for a while: what comes next is not a series of faults.
+            backoff.reset();
         }
     }
 }

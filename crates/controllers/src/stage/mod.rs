@@ -7,6 +7,7 @@
 //! * [`argocd`]: health from the Applications that the process knows.
 //! * [`control_flow`]: the pass over a Stage without steps.
 //! * [`deletion`], [`news`]: what a Stage leaves behind, and its Events.
+//! * [`unanswered`]: Promotions that were asked for and may be there.
 //! * [`wakeups`]: which changes concern which Stages; pure.
 //!
 //! This file is the only place that subscribes to stores.
@@ -25,6 +26,7 @@ mod samples;
 pub mod soak;
 pub mod status;
 pub mod tasks;
+pub mod unanswered;
 pub mod verification;
 pub mod wakeups;
 

@@ -21,7 +21,7 @@ use super::{argocd, deletion, freight_marks, health, promotions, soak, tasks, ve
 use crate::Context;
 use crate::context::BY_WAREHOUSE;
 use crate::context::CURRENTLY_IN;
-use crate::error::{Error, ErrorClass, is_forbidden};
+use crate::error::{Error, ErrorClass, is_already_exists, is_forbidden};
 use crate::events::{Event, Severity};
 use crate::patch;
 use crate::project::policy;
@@ -397,13 +397,29 @@ impl<'a> Pass<'a> {
                 self.key.namespace
             )
         };
-        let promotion =
+        let mut promotion =
             super::build_promotion(&self.context.stores, &self.stage, freight, self.now())
                 .map_err(|e| Error::new(ErrorClass::Config, format!("{}{e}", doing())))?;
         let api: Api<Promotion> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
         self.context.metrics.wrote("Promotion");
-        match api.create(&PostParams::default(), &promotion).await {
+        let (unanswered, brings) = (&self.context.unanswered, freight.name_any());
+        let is_there = |key: &Key| self.context.stores.promotions.get(key).is_some();
+        let asked_before = unanswered.name(&self.key, &brings, is_there);
+        let name = asked_before.unwrap_or_else(|| promotion.name_any());
+        promotion.metadata.name = Some(name.clone());
+        unanswered.ask(&self.key, &brings, &name);
+        let created = match api.create(&PostParams::default(), &promotion).await {
+            // An answer was lost: what it was about is there.
+            Err(e) if is_already_exists(&e) => api.get(&name).await,
+            other => other,
+        };
+        if is_answer(&created) {
+            unanswered.answered(&self.key, &brings);
+        }
+        match created {
             Ok(created) => {
+                let (promotion, freight_name) = (created.name_any(), freight.name_any());
+                tracing::info!(promotion, freight = freight_name, "a Promotion was made");
                 self.news.push(super::news::promotion_created(
                     &self.context.settings,
                     &created,
@@ -548,4 +564,13 @@ pub(super) fn ours(status: &StageStatus) -> Value {
 
 fn names<K: kube::Resource>(objects: &[Arc<K>]) -> Vec<String> {
     objects.iter().filter_map(|o| o.meta().name.clone()).collect()
+}
+
+/// Whether the API server has said what became of a request.
+fn is_answer<T>(result: &Result<T, kube::Error>) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(kube::Error::Api(status)) => (400..500).contains(&status.code),
+        Err(_) => false,
+    }
 }
