@@ -21,8 +21,10 @@ pub mod leadership;
 pub mod metrics;
 pub mod patch;
 pub mod queue;
+pub mod remotes;
 pub mod role;
 pub mod store;
+pub mod trace;
 pub mod watch;
 
 pub mod freight;

@@ -6,6 +6,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::promotion::metrics::PromotionMetrics;
+use crate::remotes::RemoteMetrics;
 use crate::warehouse::metrics::DiscoveryMetrics;
 
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -20,6 +22,10 @@ pub struct Metrics {
     events: Family<Labels<1>, Counter>,
     /// Counts of discoveries.
     pub discovery: DiscoveryMetrics,
+    /// Counts of Promotions and their steps.
+    pub promotion: PromotionMetrics,
+    /// Counts of requests to registries and Git hosts.
+    pub remotes: RemoteMetrics,
 }
 
 impl Metrics {
@@ -43,7 +49,7 @@ impl Metrics {
         );
         registry.register(
             "supercargo_api_writes",
-            "Objects written to the Kubernetes API, by kind",
+            "Writes to the Kubernetes API, by kind; those of a status as Kind/status",
             metrics.writes.clone(),
         );
         registry.register(
@@ -52,6 +58,8 @@ impl Metrics {
             metrics.events.clone(),
         );
         metrics.discovery.register(registry);
+        metrics.promotion.register(registry);
+        metrics.remotes.register(registry);
         metrics
     }
 

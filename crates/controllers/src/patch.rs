@@ -6,6 +6,7 @@
 
 use std::fmt::Debug;
 
+use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,7 +64,7 @@ pub async fn status<K, S>(
     metrics: &Metrics,
 ) -> Result<Option<K>, Error>
 where
-    K: Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
     S: Serialize,
 {
     let before = before.map_or(Ok(Value::Null), serde_json::to_value);
@@ -92,13 +93,13 @@ pub async fn status_change<K>(
     metrics: &Metrics,
 ) -> Result<K, Error>
 where
-    K: Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let mut body = json!({ "status": change });
     if let Some(version) = version {
         body["metadata"] = json!({ "resourceVersion": version });
     }
-    metrics.wrote("status");
+    metrics.wrote(&format!("{}/status", K::kind(&())));
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(&body))
         .await
         .map_err(|e| Error::api(format_args!("failed to patch the status of {name}"), e))
@@ -117,10 +118,10 @@ pub async fn metadata<K>(
     metrics: &Metrics,
 ) -> Result<K, kube::Error>
 where
-    K: Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let body = json!({ "metadata": change });
-    metrics.wrote("metadata");
+    metrics.wrote(&K::kind(&()));
     api.patch(name, &PatchParams::default(), &Patch::Merge(&body)).await
 }
 

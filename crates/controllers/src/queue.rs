@@ -17,10 +17,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::error::{Error, ErrorClass};
 use crate::metrics::Metrics;
 use crate::store::Key;
+use crate::trace;
 
 /// The first delay after a failed pass.
 const FIRST_DELAY: Duration = Duration::from_millis(5);
@@ -106,11 +108,13 @@ impl Queue {
                 let pass = AssertUnwindSafe(reconcile(key.clone())).catch_unwind();
                 let queue = self.clone();
                 let metrics = metrics.clone();
-                passes.spawn(async move {
+                let span = trace::pass(controller, &key);
+                let pass = async move {
                     let started = Instant::now();
                     let result = pass.await;
                     queue.ended(controller, &key, result, started.elapsed(), &metrics);
-                });
+                };
+                passes.spawn(pass.instrument(span));
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -151,19 +155,19 @@ impl Queue {
                 };
                 match error.class() {
                     ErrorClass::Internal => {
-                        tracing::error!(controller, object = %key, %error, "reconcile failed");
+                        tracing::error!(%error, "reconcile failed");
                     }
                     ErrorClass::Conflict => {
-                        tracing::debug!(controller, object = %key, %error, "reconcile failed");
+                        tracing::debug!(%error, "reconcile failed");
                     }
-                    _ => tracing::warn!(controller, object = %key, %error, "reconcile failed"),
+                    _ => tracing::warn!(%error, "reconcile failed"),
                 }
                 Some(delay)
             }
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
                 metrics.reconciled(controller, "panic", took);
-                tracing::error!(controller, object = %key, panic = text, "reconcile panicked");
+                tracing::error!(panic = text, "reconcile panicked");
                 Some(self.with(|s| s.failed(key)))
             }
         };

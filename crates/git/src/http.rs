@@ -19,6 +19,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use crate::error::{GitError, tidy};
 use crate::remote::{Bounds, Conversation};
 use crate::settings::ProcessSettings;
+use crate::told::OnRequest;
 
 /// The largest listing of references, in bytes.
 const MAX_LISTING: u64 = 128 << 20;
@@ -38,11 +39,12 @@ pub(crate) struct Clients {
     unchecked: Client,
     /// How long a server may send nothing, or next to nothing.
     patience: Duration,
+    on_request: OnRequest,
 }
 
 impl Clients {
     /// Clients that trust the authorities that `settings` name.
-    pub(crate) fn new(settings: &ProcessSettings) -> Result<Self, String> {
+    pub(crate) fn new(settings: &ProcessSettings, on_request: &OnRequest) -> Result<Self, String> {
         // Another part of the process may have done so; it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut authorities = Vec::new();
@@ -66,6 +68,7 @@ impl Clients {
             checked: client(false)?,
             unchecked: client(true)?,
             patience: settings.server_timeout,
+            on_request: on_request.clone(),
         })
     }
 }
@@ -282,7 +285,10 @@ impl Exchange {
                 request = request.basic_auth(user, Some(password));
             }
             // What a server does before it answers counts as silence.
-            let response = self.wait(clients.patience, request.send())?;
+            let response = self.wait(clients.patience, request.send());
+            let status = response.as_ref().ok().map(|r| r.status().as_u16());
+            clients.on_request.tell(url.host_str().unwrap_or_default(), status);
+            let response = response?;
             if !response.status().is_redirection() {
                 return self.check(response);
             }

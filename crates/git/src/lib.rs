@@ -84,6 +84,7 @@ mod submodule;
 mod sync;
 mod tag;
 mod tip;
+mod told;
 mod touched;
 
 use std::path::{Path, PathBuf};
@@ -112,6 +113,7 @@ pub use submodule::Submodule;
 pub use sync::{CommitTrust, TakeIn, TakenIn};
 pub use tag::TagRequest;
 pub use tip::Tip;
+pub use told::OnRequest;
 
 /// How Git operations are bounded, and where mirrors lie.
 #[derive(Clone, Debug)]
@@ -140,6 +142,8 @@ pub struct GitOptions {
     pub max_walks: usize,
     /// How much one fetch may bring, in bytes.
     pub max_fetch_bytes: u64,
+    /// Who is told of requests.
+    pub on_request: OnRequest,
 }
 
 impl GitOptions {
@@ -156,6 +160,7 @@ impl GitOptions {
             max_history_bytes: 32 << 20,
             max_walks: std::thread::available_parallelism().map_or(2, usize::from),
             max_fetch_bytes: 8 << 30,
+            on_request: OnRequest::default(),
         }
     }
 }
@@ -180,7 +185,7 @@ impl Git {
     pub fn open(options: GitOptions) -> Result<Self, GitError> {
         settings::apply_once(&options.process)
             .map_err(|e| GitError::Config(format!("git settings cannot be applied: {e}")))?;
-        let clients = http::Clients::new(&options.process)
+        let clients = http::Clients::new(&options.process, &options.on_request)
             .map_err(|e| GitError::Config(format!("connections cannot be set up: {e}")))?;
         let limits = mirror::Limits { count: options.max_mirrors, bytes: options.max_mirror_bytes };
         let mirrors = mirror::Mirrors::open(&options.cache_dir, limits)?;

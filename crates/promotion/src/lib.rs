@@ -8,6 +8,7 @@
 //! * [`engine`]: runs the steps and resumes them.
 //! * [`build`], [`inflation`]: a Promotion from a Stage, tasks in place.
 //! * [`functions`]: what expressions may call.
+//! * [`observe`]: who is told of every attempt at a step.
 //! * [`reference`]: the page of a step kind, for users.
 //! * [`step`]: what a step is and what the engine hands to it.
 //! * [`steps`]: one file a step.
@@ -26,6 +27,7 @@ pub mod functions;
 pub mod git_access;
 pub mod git_user;
 pub mod inflation;
+pub mod observe;
 pub mod reference;
 pub mod step;
 pub mod steps;

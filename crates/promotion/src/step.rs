@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{RecordError, intents, schema};
 use crate::error::{ErrorClass, StepError};
+use crate::observe::Observer;
 use crate::workdir::WorkDir;
 use crate::world::World;
 
@@ -245,6 +246,7 @@ pub trait Step: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 #[derive(Clone)]
@@ -261,6 +263,18 @@ impl Registry {
         let name = step.kind();
         self.kinds.insert(name, Kind { step: Arc::new(step), schema: Arc::default() });
         self
+    }
+
+    /// Tells `observer` of every attempt at a step.
+    #[must_use]
+    pub fn observed_by(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Those who are told of attempts.
+    pub fn observers(&self) -> &[Arc<dyn Observer>] {
+        &self.observers
     }
 
     /// The kind of that name.

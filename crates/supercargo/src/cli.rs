@@ -161,7 +161,7 @@ pub struct ControllerArgs {
     #[arg(long, env = "METRICS_BIND_ADDRESS", value_name = "ADDRESS", default_value = "0", value_parser = bind_address)]
     pub metrics_bind_address: BindAddress,
     /// How much to log: error, warn, info, debug, or a filter.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_level)]
     pub log_level: String,
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", default_value = "console", ignore_case = true)]
@@ -199,6 +199,11 @@ fn go_bool(text: &str) -> Result<bool, String> {
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
         _ => Err("give true or false".to_owned()),
     }
+}
+
+/// A level or a filter for logs.
+fn log_level(text: &str) -> Result<String, String> {
+    crate::telemetry::filter(text).map(|_| text.to_owned())
 }
 
 /// Where to listen, if anywhere.
@@ -408,7 +413,7 @@ pub struct DemoArgs {
     #[arg(long, default_value = ".sandbox", value_name = "DIR")]
     pub dir: PathBuf,
     /// How much to log: off, error, warn, info, debug, or a filter.
-    #[arg(long, env = "LOG_LEVEL", default_value = "off")]
+    #[arg(long, env = "LOG_LEVEL", default_value = "off", value_parser = log_level)]
     pub log_level: String,
 }
 
@@ -448,6 +453,7 @@ mod tests {
         assert!(bind_address("9090").is_err());
     }
 
+    /// install/I41 and install/I42
     #[test]
     fn a_refused_value_names_its_environment_variable() {
         for (option, value, variable) in [
@@ -456,6 +462,7 @@ mod tests {
             ("--is-default-controller", "yes", "IS_DEFAULT_CONTROLLER"),
             ("--heartbeat-ttl-seconds", "0", "HEARTBEAT_TTL_SECONDS"),
             ("--log-format", "xml", "LOG_FORMAT"),
+            ("--log-level", "foo", "LOG_LEVEL"),
             ("--allow-credentials-over-http", "yes", "ALLOW_CREDENTIALS_OVER_HTTP"),
             ("--credential-providers-enabled", "2", "CREDENTIAL_PROVIDERS_ENABLED"),
             ("--image-registry-rate-limit", "0", "IMAGE_REGISTRY_RATE_LIMIT"),
@@ -467,6 +474,10 @@ mod tests {
             let error = Cli::try_parse_from(["supercargo", "controller", &given]).unwrap_err();
             let text = with_variable(error).to_string();
             assert!(text.contains(variable) && text.contains(option), "{text}");
+        }
+        for (option, value) in [("--log-level", "DEBUG"), ("--log-format", "JSON")] {
+            let given = format!("{option}={value}");
+            assert!(Cli::try_parse_from(["supercargo", "controller", &given]).is_ok(), "{given}");
         }
     }
 

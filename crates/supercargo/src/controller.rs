@@ -32,7 +32,7 @@ pub async fn run(args: ControllerArgs) -> Result<(), String> {
 /// # Errors
 /// As [`run`].
 pub async fn run_management(mut args: ControllerArgs) -> Result<(), String> {
-    telemetry::start_logging(&args.log_level, args.log_format)?;
+    let _telemetry = telemetry::start(&args.log_level, args.log_format)?;
     // Nothing in them looks at Applications, nor need they have a right to.
     args.argocd_integration_enabled = false;
     let (client, shutdown) = (cluster().await?, crate::shutdown_signal()?);
@@ -44,7 +44,7 @@ pub async fn run_management(mut args: ControllerArgs) -> Result<(), String> {
 /// # Errors
 /// As [`run`].
 pub async fn run_with(args: ControllerArgs, steps: Registry) -> Result<(), String> {
-    telemetry::start_logging(&args.log_level, args.log_format)?;
+    let _telemetry = telemetry::start(&args.log_level, args.log_format)?;
     // What a step panics with may hold a secret: it is told, masked, by the
     // Promotion. Other panics are logged where they are caught.
     std::panic::set_hook(Box::new(|panic| {
@@ -93,7 +93,14 @@ async fn serve_roles(
             Health::new(move || context.stores.waiting_for())
         };
         let (metrics, shutdown) = (Arc::clone(&metrics), shutdown.clone());
-        let listening = telemetry::serve(address, health, move || text(&metrics), shutdown);
+        let counted = Arc::clone(&context);
+        let text = move || {
+            let promotions = counted.stores.promotions.all();
+            let all = promotions.iter().map(AsRef::as_ref);
+            counted.metrics.promotion.count(all, counted.clock.now());
+            text(&metrics)
+        };
+        let listening = telemetry::serve(address, health, text, shutdown);
         tokio::spawn(async move {
             if let Err(error) = listening.await {
                 tracing::error!(%address, %error, "metrics and health are not served");

@@ -9,6 +9,7 @@
 //! * [`sandbox`]: `supercargo sandbox`.
 //! * [`demo`]: `supercargo demo`.
 //! * [`reference`]: the step kinds' pages and schemas.
+//! * `otlp`: traces to a collector.
 //! * [`telemetry`]: logs, metrics, health.
 //! * [`version`]: `supercargo version`.
 
@@ -17,6 +18,8 @@ pub mod controller;
 pub mod demo;
 pub mod explain;
 pub mod mapping;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod reference;
 pub mod sandbox;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Logs, and the HTTP address that serves metrics and health.
+//! Logs and traces, and the HTTP address that serves metrics and health.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,40 +9,63 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::LogFormat;
 
+/// Keeps traces going to a collector, where one is named; dropped at the end,
+/// it sends what is left.
+#[derive(Debug, Default)]
+#[must_use = "traces end with it"]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    _export: Option<crate::otlp::Export>,
+}
+
 /// Sends log lines to standard error, as many as `level` asks for: a level, or
-/// a filter such as `info,kube=warn`.
+/// a filter such as `info,kube=warn`; and traces to the collector that the
+/// environment names, if it names one.
 ///
 /// # Errors
-/// When `level` is neither.
-pub fn start_logging(level: &str, format: LogFormat) -> Result<(), String> {
-    let level = match level.to_ascii_lowercase().as_str() {
+/// When `level` is neither, or the collector's settings cannot be used.
+pub fn start(level: &str, format: LogFormat) -> Result<Telemetry, String> {
+    let filter = filter(level)?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Console => lines.with_target(false).boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    #[cfg(feature = "otlp")]
+    if crate::otlp::is_wanted() {
+        let (traces, export) = crate::otlp::layer()?;
+        subscriber.with(traces).try_init().map_err(|e| e.to_string())?;
+        return Ok(Telemetry { _export: Some(export) });
+    }
+    subscriber.try_init().map_err(|e| e.to_string())?;
+    Ok(Telemetry::default())
+}
+
+/// What is logged at `level`.
+///
+/// # Errors
+/// A text that is neither a level nor a filter.
+pub fn filter(level: &str) -> Result<EnvFilter, String> {
+    let directives = match level.trim().to_ascii_lowercase().as_str() {
         "discard" | "off" => "off".to_owned(),
-        "error" | "warn" | "info" | "debug" | "trace" => {
-            format!("{},kube_client=warn,hyper_util=warn", level.to_ascii_lowercase())
+        word @ ("error" | "warn" | "info" | "debug" | "trace") => {
+            format!("{word},kube_client=warn,hyper_util=warn")
+        }
+        // A word alone would be taken for the name of a module.
+        other if !other.contains('=') => {
+            return Err(format!("{level:?} is no level: use error, warn, info, debug or trace"));
         }
         _ => level.to_owned(),
     };
-    let wrong = |why: &str| {
-        format!(
-            "LOG_LEVEL (--log-level) {level:?}: {why}; give error, warn, info, debug, trace or \
-             discard, or a filter such as info,kube=warn"
-        )
-    };
-    // A single word would be taken for the name of a part of the program.
-    if level != "off" && !level.contains(['=', ',']) {
-        return Err(wrong("this is no level"));
-    }
-    let filter = EnvFilter::try_new(&level).map_err(|e| wrong(&e.to_string()))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Json => lines.json().try_init(),
-        LogFormat::Console => lines.with_target(false).try_init(),
-    };
-    started.map_err(|e| e.to_string())
+    EnvFilter::try_new(&directives)
+        .map_err(|e| format!("{level:?}: {e}; use error, warn, info, debug or trace"))
 }
 
 /// What `/readyz` answers from: the kinds that are still waited for.
@@ -99,4 +122,22 @@ async fn ready(State(served): State<Arc<Served>>) -> impl IntoResponse {
 async fn text(State(served): State<Arc<Served>>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], (served.metrics)())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_filters() {
+        for good in
+            ["INFO", "debug", " Trace", "discard", "off", "info,kube=warn", "controllers=debug"]
+        {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for wrong in ["foo", "", "info,warn", "a=b=c"] {
+            let said = filter(wrong).err().unwrap_or_default();
+            assert!(said.contains("use error, warn, info, debug or trace"), "{wrong}: {said}");
+        }
+    }
 }

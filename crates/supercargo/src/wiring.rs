@@ -149,11 +149,17 @@ pub async fn context(
     std::fs::create_dir_all(&workdirs)
         .map_err(|e| format!("data directory {}: {e}; name one with --data-dir", data.display()))?;
 
+    let metrics = Metrics::new(metrics);
+    let told = |system: &'static str| {
+        let remotes = metrics.remotes.clone();
+        move |host: &str, status: Option<u16>| remotes.asked(system, host, status)
+    };
     let mirrors: Vec<String> =
         args.registry_mirrors.iter().map(|m| format!("{}={}", m.host, m.url)).collect();
     let mut images = sources::Settings::default();
     images.client.mirrors = sources::registry::Mirrors::parse(mirrors.iter().map(String::as_str))
         .map_err(|e| e.to_string())?;
+    images.client.on_request = sources::registry::OnRequest::new(told("registry"));
     images.client.requests_per_second = args.image_registry_rate_limit;
     images.cache_entries = args.max_image_cache_entries;
     images.cache_folder = Some(data.join("images"));
@@ -167,6 +173,7 @@ pub async fn context(
     options.max_mirror_bytes = args.max_mirror_bytes;
     options.max_history_bytes = usize::try_from(args.max_history_bytes).unwrap_or(usize::MAX);
     options.max_walks = args.max_git_walks.unwrap_or(options.max_walks);
+    options.on_request = git::OnRequest::new(told("git"));
     // Discovery and promotions share the mirrors.
     let git = Arc::new(git::Git::open(options).map_err(|e| e.to_string())?);
     let commits = sources::git::Commits::new(Arc::clone(&git), sources::git::Settings::default());
@@ -186,7 +193,12 @@ pub async fn context(
     let argocd: Option<Arc<dyn ArgoCd>> = if settings.argocd_enabled {
         let cluster = ClusterArgoCd::new(argocd_client.clone(), &settings.argocd_namespace)
             .with_known(Arc::new(applications.clone()));
-        if !cluster.probe().await.map_err(|e| format!("cannot list Argo CD Applications: {e}"))? {
+        let found = cluster.probe().await.map_err(|e| {
+            format!(
+                "cannot list Argo CD Applications: {e}; let the controller's ServiceAccount list them, or set ARGOCD_INTEGRATION_ENABLED=false"
+            )
+        })?;
+        if !found {
             tracing::warn!(
                 "this cluster has no Argo CD Applications yet; steps that need them wait for them"
             );
@@ -208,11 +220,12 @@ pub async fn context(
         client.clone(),
         args.shared_resources_namespace.clone(),
     );
+    let steps = steps.observed_by(metrics.promotion.clone());
     let engine = Engine::new(steps, world, functions);
     let context = Context::new(
         client,
         settings,
-        Metrics::new(metrics),
+        metrics,
         warehouse,
         controllers::promotion::Parts::new(engine).with_workdirs(workdirs),
     );
@@ -262,6 +275,8 @@ mod tests {
             };
             credentials(client(), &args(more), read).await.err()
         };
+        // install/I40: kept from Kargo is that "no" is refused; where nothing is
+        // said, it is on (docs/differences.md).
         assert_eq!(with(&[], &[]).await, None);
         // install/I40, but that they are enabled unless somebody says otherwise.
         assert_eq!(
@@ -288,5 +303,41 @@ mod tests {
                 wrong.is_none_or(|said| said.starts_with("LOCAL_CLUSTER_CREDS_FALLBACK=true, "))
             );
         }
+    }
+
+    /// A cluster whose every answer is that status.
+    fn cluster_that_answers(code: u16, reason: &'static str) -> kube::Client {
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
+            let body = serde_json::json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure",
+                "message": "said by the server", "reason": reason, "code": code,
+            });
+            http::Response::builder()
+                .status(code)
+                .header("content-type", "application/json")
+                .body(kube::client::Body::from(body.to_string().into_bytes()))
+                .map_err(std::io::Error::other)
+        });
+        kube::Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn argo_cd_that_is_not_there_or_not_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = format!("--data-dir={}", dir.path().display());
+        let start = async |code, reason, more: &[&str]| {
+            let words: Vec<&str> = [place.as_str()].iter().chain(more).copied().collect();
+            let mut metrics = MetricsRegistry::default();
+            let client = cluster_that_answers(code, reason);
+            context(client, &args(&words), steps(), &mut metrics).await.err()
+        };
+        // install/I43
+        assert_eq!(start(404, "NotFound", &[]).await, None);
+        // install/I44
+        let said = start(403, "Forbidden", &[]).await.unwrap_or_default();
+        assert!(said.starts_with("cannot list Argo CD Applications: "), "{said}");
+        assert!(said.contains("said by the server"), "{said}");
+        let off = &["--argocd-integration-enabled=false"];
+        assert_eq!(start(403, "Forbidden", off).await, None);
     }
 }

@@ -8,8 +8,8 @@
 //! [`reconcile`] is the pass. What it decides with is pure: [`abort`],
 //! [`complete`], [`events`], [`freight_collection`], [`requeue`], [`status`].
 //! The steps themselves are run by `promotion::engine`, which writes its
-//! progress through [`record`]; [`lookups`] is what expressions read, and
-//! [`memory`] what is kept between passes.
+//! progress through [`record`]; [`lookups`] is what expressions read,
+//! [`memory`] what is kept between passes, and [`metrics`] what is counted.
 
 pub mod abort;
 pub mod complete;
@@ -17,6 +17,7 @@ pub mod events;
 pub mod freight_collection;
 pub mod lookups;
 pub mod memory;
+pub mod metrics;
 pub mod reconcile;
 pub mod record;
 pub mod requeue;

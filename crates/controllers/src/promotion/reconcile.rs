@@ -123,6 +123,7 @@ impl Pass<'_> {
             Err(Refused::Api(error)) => return Err(error),
         }
         promotion.status = Some(after);
+        self.context.metrics.promotion.ended(&promotion);
         remove(&self.workdir).await;
         self.memory.forget(self.key);
         let stage = self.context.stores.stages.get(&self.stage_key(&promotion));
@@ -208,6 +209,7 @@ impl Pass<'_> {
             // Written together with the first steps' progress.
             status.phase = PromotionPhase::Running;
             status.started_at = times::api(self.now());
+            self.context.metrics.promotion.started(&promotion, self.now());
         }
         let freight = match self.freight(&promotion, &stage).await? {
             Ok(freight) => freight,
@@ -332,6 +334,8 @@ impl Pass<'_> {
         }
         promotion.status = Some(after.clone());
         if after.phase.is_terminal() {
+            tracing::info!(phase = %after.phase, message = after.message, "the Promotion ended");
+            self.context.metrics.promotion.ended(&promotion);
             remove(&self.workdir).await;
             self.memory.forget(self.key);
             return self.ended(&promotion, stage, applications).await;
@@ -438,7 +442,7 @@ impl Pass<'_> {
             Err(message) => return Ok(Err((promotion, message))),
         };
         let name = promotion.name_any();
-        self.context.metrics.wrote("metadata");
+        self.context.metrics.wrote("Promotion");
         let params = kube::api::PatchParams::default();
         let patched = self.api.patch(&name, &params, &kube::api::Patch::Merge(&change)).await;
         match patched {

@@ -14,6 +14,7 @@ use kube::ResourceExt;
 use sources::ErrorClass;
 use sources::image::TagReport;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::Parts;
 use super::cost::{self, Cost};
@@ -98,6 +99,7 @@ pub async fn look(
                 metrics.looked(kind(subscription), saw, started.elapsed());
                 found
             }
+            .instrument(tracing::error_span!("subscription", kind = kind(subscription)))
             .boxed()
         })
         .collect();

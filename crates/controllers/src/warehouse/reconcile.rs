@@ -376,6 +376,7 @@ async fn make(
         Err(error) if is_already_exists(&error) => return Ok(false),
         Err(error) => return Err(error),
     };
+    tracing::info!(freight = %key, alias = created.alias, "Freight was made");
     let component = context.settings.controller_name("warehouse");
     let mut facts = facts(&created, "");
     facts.insert("actor", format!("controller:{component}"));

@@ -1,6 +1,7 @@
 //! One pass over a Promotion's steps; see [`super::run`] for its rules.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::{
     HealthCheckStep, PromotionPhase, PromotionStatus, PromotionStep, PromotionStepStatus as Status,
@@ -9,6 +10,7 @@ use api::{
 use expr::Secrets;
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::engine::completion::{self, Attempted, Limits, Verdict};
 use crate::engine::final_phase::final_phase;
@@ -18,6 +20,7 @@ use crate::engine::run::{Engine, Interruption, Outcome, Run, alias_of};
 use crate::engine::scope::{Scope, Seen};
 use crate::engine::{bounds, full_disk, intents, journal, outputs, times};
 use crate::error::{ErrorClass, StepError};
+use crate::observe::StepRun;
 use crate::step::{Attempt, Effect, Step, StepContext};
 use crate::workdir::WorkDir;
 
@@ -356,7 +359,11 @@ impl<'a> Pass<'a> {
         if kind.records_intent() && !matches!(context.attempt, Attempt::Replay { .. }) {
             context.intents = Arc::new(intents);
         }
-        let mut task = AbortOnDrop(tokio::spawn(async move { kind.run(&context, &world).await }));
+        let names = (context.promotion.clone(), context.alias.clone(), kind.kind());
+        let began = Instant::now();
+        let span = tracing::error_span!("step", kind = kind.kind(), alias = context.alias);
+        let running = async move { kind.run(&context, &world).await };
+        let mut task = AbortOnDrop(tokio::spawn(running.instrument(span)));
         let mut shown = false;
         let show = tokio::time::sleep(self.engine.show_after);
         tokio::pin!(show);
@@ -392,13 +399,20 @@ impl<'a> Pass<'a> {
         if let Some(error) = unrecorded {
             return Err(error.into());
         }
-        Ok(joined.unwrap_or_else(|e| {
+        let result = joined.unwrap_or_else(|e| {
             let value = match e.try_into_panic() {
                 Ok(panic) => panic_text(panic.as_ref()),
                 Err(e) => e.to_string(),
             };
             Err(StepError::terminal(ErrorClass::Internal, format!("step panicked: {value}")))
-        }))
+        });
+        let observers = self.engine.registry.observers();
+        if !observers.is_empty() {
+            let mut run = StepRun::new(names, began, &result);
+            run.message = self.secrets.mask(&run.message);
+            observers.iter().for_each(|observer| observer.ran(&run));
+        }
+        Ok(result)
     }
 
     /// Writes what the step at work is about to do.

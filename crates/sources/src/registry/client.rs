@@ -18,6 +18,7 @@ use super::mirror::Mirrors;
 use super::repository::{Plain, Repository};
 use super::request::is_inside;
 use super::site::{Site, SiteKey};
+use super::told::OnRequest;
 use super::turns::Asker;
 use super::words::told;
 use crate::error::Error;
@@ -45,6 +46,8 @@ pub struct ClientSettings {
     pub request_timeout: Duration,
     /// The same for the index of a chart repository.
     pub index_timeout: Duration,
+    /// Who is told of requests.
+    pub on_request: OnRequest,
 }
 
 impl Default for ClientSettings {
@@ -58,6 +61,7 @@ impl Default for ClientSettings {
             read_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
             index_timeout: Duration::from_secs(300),
+            on_request: OnRequest::default(),
         }
     }
 }
@@ -244,6 +248,7 @@ impl Client {
             retry_delay: self.shared.settings.retry_delay,
             limit_this_machine: self.shared.settings.limit_this_machine,
             sent: Arc::default(),
+            on_request: self.shared.settings.on_request.clone(),
         }
     }
 

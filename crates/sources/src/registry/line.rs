@@ -11,6 +11,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::host::Host;
+use super::told::OnRequest;
 use super::turns::{Asker, Held, LONGEST_PAUSE, LONGEST_WAIT};
 use super::words::told;
 
@@ -29,6 +30,8 @@ pub(super) struct Line {
     pub(super) limit_this_machine: bool,
     /// Requests that were sent.
     pub(super) sent: Arc<AtomicU64>,
+    /// Who is told of them.
+    pub(super) on_request: OnRequest,
 }
 
 /// Why there is no answer.
@@ -87,7 +90,10 @@ impl Line {
         let free = !self.limit_this_machine && is_this_machine(request.url());
         self.host.turn(&self.asker, free).await.map_err(Unanswered::Held)?;
         self.sent.fetch_add(1, Ordering::Relaxed);
-        let response = match client.execute(request).await {
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let answered = client.execute(request).await;
+        self.on_request.tell(&host, answered.as_ref().ok().map(|r| r.status().as_u16()));
+        let response = match answered {
             Ok(response) => response,
             Err(error) => {
                 if failed_to_answer(&error) {

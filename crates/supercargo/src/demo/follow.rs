@@ -9,11 +9,11 @@ use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::{WatchStreamExt, watcher};
+use promotion::observe::StepRun;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::observed::StepRun;
 use super::quickstart;
 use super::show::Show;
 use super::timeline::{self, Moment, Run, StepSpan, millis, short};
@@ -377,7 +377,7 @@ impl Way {
                 "  step {:<24} {:<14} {:<9} {}",
                 step.alias,
                 step.kind,
-                step.status,
+                step.end.label(),
                 millis(worked)
             ),
         }];

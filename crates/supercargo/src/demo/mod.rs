@@ -2,13 +2,11 @@
 //! synced Application, with what happened and where the time went.
 //!
 //! * [`quickstart`]: the example's manifests and names.
-//! * [`observed`]: step kinds that tell when they ran.
 //! * [`follow`]: one new tag, followed until the Application is at its commit.
 //! * [`timeline`]: pure: what happened, as lines and as a table.
 //! * [`show`]: lines, with a progress display where there is a terminal.
 
 pub mod follow;
-pub mod observed;
 pub mod quickstart;
 pub mod show;
 pub mod timeline;
@@ -17,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
+use promotion::observe::{Observer, StepRun};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// What could not be started, or did not happen.
 pub async fn run(args: DemoArgs) -> Result<(), String> {
-    telemetry::start_logging(&args.log_level, LogFormat::Console)?;
+    let _telemetry = telemetry::start(&args.log_level, LogFormat::Console)?;
     let show = Show::new();
     show.line("Supercargo's quick start, in the sandbox on this machine");
     show.line("");
@@ -79,7 +78,7 @@ pub async fn run(args: DemoArgs) -> Result<(), String> {
 /// # Errors
 /// What cannot be started.
 pub async fn stay_up(dir: &Path) -> Result<(), String> {
-    telemetry::start_logging("off", LogFormat::Console)?;
+    let _telemetry = telemetry::start("off", LogFormat::Console)?;
     let show = Show::new();
     let running = Running::start(dir, false, &show).await?;
     running.stay_up(&show).await?;
@@ -87,10 +86,20 @@ pub async fn stay_up(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Hands every attempt at a step on.
+struct Forward(mpsc::UnboundedSender<StepRun>);
+
+impl Observer for Forward {
+    fn ran(&self, run: &StepRun) {
+        // Nobody may be listening any more; that is no concern of the step's.
+        let _ = self.0.send(run.clone());
+    }
+}
+
 /// The sandbox with the controllers and the quick start's manifests.
 struct Running {
     world: World,
-    steps: Option<mpsc::UnboundedReceiver<observed::StepRun>>,
+    steps: Option<mpsc::UnboundedReceiver<StepRun>>,
     shutdown: CancellationToken,
     controllers: tokio::task::JoinHandle<Result<(), String>>,
 }
@@ -107,7 +116,7 @@ impl Running {
         let mut args = controller_args()?;
         world.map_names(&mut args);
         let (send, receive) = mpsc::unbounded_channel();
-        let steps = observed::observed(&wiring::steps(), &send);
+        let steps = wiring::steps().observed_by(Forward(send));
         let shutdown = CancellationToken::new();
         let controllers = tokio::spawn({
             let (client, shutdown) = (world.api.client(), shutdown.clone());

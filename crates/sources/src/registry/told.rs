@@ -1,0 +1,30 @@
+//! Who is told of requests to registries and chart repositories.
+
+use std::fmt;
+use std::sync::Arc;
+
+type Listener = dyn Fn(&str, Option<u16>) + Send + Sync;
+
+/// Is told of each request, every attempt of it and those for tokens: the host,
+/// and the status of its answer if there was one.
+#[derive(Clone, Default)]
+pub struct OnRequest(Option<Arc<Listener>>);
+
+impl OnRequest {
+    /// Tells `listener`, which must be quick.
+    pub fn new(listener: impl Fn(&str, Option<u16>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(listener)))
+    }
+
+    pub(super) fn tell(&self, host: &str, status: Option<u16>) {
+        if let Some(listener) = &self.0 {
+            listener(host, status);
+        }
+    }
+}
+
+impl fmt::Debug for OnRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OnRequest({})", self.0.is_some())
+    }
+}
