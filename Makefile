@@ -74,7 +74,7 @@ e2e-kind: ## the same on a kind cluster, which it makes and deletes (Docker, kin
 
 test-deps: ## install the Debian packages that some tests use (as root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl openssh-server \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl openssh-server libfaketime \
 	  containerd runc containernetworking-plugins iptables iproute2
 
 lint: ## formatting and clippy, warnings as errors

@@ -1,7 +1,7 @@
 //! The controllers in a process of their own, which can be killed, and which
 //! kills itself where it is told to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::Pipeline;
@@ -72,12 +72,67 @@ impl ControllerProcess {
     /// # Panics
     /// When the process cannot be started.
     pub fn replica(binary: &str, pipeline: &Pipeline, name: &str, death: Option<Death>) -> Self {
+        Self::spawn(Self::as_replica(binary, pipeline, name, death), None)
+    }
+
+    fn as_replica(binary: &str, pipeline: &Pipeline, name: &str, death: Option<Death>) -> Command {
         let mut command = Self::command(binary, pipeline, death);
         command
             .env("SUPERCARGO_LEADER_ELECTION", "true")
             .env("POD_NAME", name)
             .env("SUPERCARGO_DATA_DIR", pipeline.world.dir.join(name));
+        command
+    }
+
+    /// As [`ControllerProcess::start`], with another way to the Kubernetes API.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn through(binary: &str, pipeline: &Pipeline, kubeconfig: &Path) -> Self {
+        let mut command = Self::command(binary, pipeline, None);
+        command.env("KUBECONFIG", kubeconfig);
         Self::spawn(command, None)
+    }
+
+    /// As [`ControllerProcess::replica`], with another way to the Kubernetes API.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn replica_through(
+        binary: &str,
+        pipeline: &Pipeline,
+        name: &str,
+        kubeconfig: &Path,
+    ) -> Self {
+        let mut command = Self::as_replica(binary, pipeline, name, None);
+        command.env("KUBECONFIG", kubeconfig);
+        Self::spawn(command, None)
+    }
+
+    /// As [`ControllerProcess::replica`], on a machine whose clock is that far
+    /// from the others'; `None` where `libfaketime` is not installed.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn replica_with_clock(
+        binary: &str,
+        pipeline: &Pipeline,
+        name: &str,
+        offset: &str,
+    ) -> Option<Self> {
+        let library = std::fs::read_dir("/usr/lib")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
+            .find(|path| path.is_file())?;
+        let mut command = Self::as_replica(binary, pipeline, name, None);
+        command
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME", offset)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("FAKETIME_NO_CACHE", "1");
+        Some(Self::spawn(command, None))
     }
 
     /// As [`ControllerProcess::start`], with a log of that level which
@@ -98,6 +153,24 @@ impl ControllerProcess {
         Self::spawn(command, Some(log))
     }
 
+    /// As [`ControllerProcess::start`], with a log in JSON, which sends its traces
+    /// to a collector at an address.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn start_tracing(binary: &str, pipeline: &Pipeline, collector: &str) -> Self {
+        let mut command = Self::command(binary, pipeline, None);
+        let log = pipeline.world.dir.join("process.log");
+        let file = std::fs::File::create(&log).expect("the log can be made");
+        command
+            .env("LOG_LEVEL", "info")
+            .env("LOG_FORMAT", "json")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+            .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+            .stderr(file);
+        Self::spawn(command, Some(log))
+    }
+
     fn spawn(mut command: Command, log: Option<PathBuf>) -> Self {
         Self { child: command.spawn().expect("the controllers' process starts"), log }
     }
@@ -110,6 +183,14 @@ impl ControllerProcess {
         let log = self.log.as_ref().expect("it was started with a log");
         let bytes = std::fs::read(log).expect("the log can be read");
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Where its log is, for when it has ended.
+    ///
+    /// # Panics
+    /// When it was started without a log.
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone().expect("it was started with a log")
     }
 
     /// The text of its metrics, from the address that its log names.
@@ -202,6 +283,18 @@ impl ControllerProcess {
         })
         .await;
         status.success()
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn ended(mut self) -> Option<i32> {
+        let status = crate::await_that::answer("the controllers' end", || {
+            std::future::ready(self.child.try_wait().expect("the process can be waited for"))
+        })
+        .await;
+        status.code()
     }
 
     /// Waits until it died by the death it was told to die; returns the signal.

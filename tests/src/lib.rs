@@ -17,6 +17,7 @@
 //! * [`helm`]: rendering the chart; [`installation`]: installing it.
 //! * [`fleet`]: several Stages that write to one branch.
 //! * [`skipped`]: saying that a test was passed over.
+//! * [`unreliable`]: a way to the Kubernetes API that fails as asked.
 //! * [`described`]: what a user sees of an object.
 
 pub mod await_that;
@@ -36,6 +37,7 @@ pub mod pipeline;
 pub mod release;
 pub mod rights;
 pub mod skipped;
+pub mod unreliable;
 pub mod world;
 
 pub use backend::Backend;

@@ -64,6 +64,56 @@ async fn the_standby_goes_on_where_a_killed_leader_was() {
     }
 }
 
+/// A standby whose clock is ahead does not take a Lease that is kept up; it
+/// takes over when its holder is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_differ_by_ten_minutes() {
+    for offset in ["+600s", "-600s"] {
+        let pipeline = quickstart().await;
+        let first = ControllerProcess::replica(BINARY, &pipeline, "first", None);
+        leads(&pipeline, "first").await;
+        let standby = ControllerProcess::replica_with_clock(BINARY, &pipeline, "second", offset);
+        let Some(_standby) = standby else {
+            e2e::skipped::loudly(
+                "clocks that differ",
+                "libfaketime is not on this machine; `make test-deps` installs it",
+            );
+            return;
+        };
+        apply(&pipeline).await;
+        exactly_once(&pipeline, offset).await;
+        renewed(&pipeline, "first", 6).await;
+        first.kill();
+        leads(&pipeline, "second").await;
+        pipeline.push_tag(IMAGE, "v1.1.0");
+        pipeline.refresh("develop", "frontend-dev-image", offset).await;
+        let next = pipeline.promoted("develop", "frontend-dev-stage", "v1.1.0").await;
+        let status = next.status.unwrap_or_default();
+        assert_eq!(status.phase, PromotionPhase::Succeeded, "{offset}: {}", status.message);
+        assert_eq!(pipeline.commits("repo.git").await.len(), 3, "{offset}");
+    }
+}
+
+/// Waits until the replica has renewed its Lease so often, and nobody else had
+/// it meanwhile.
+async fn renewed(pipeline: &Pipeline, replica: &str, times: usize) {
+    let leases: Api<Lease> = Api::namespaced(pipeline.client(), "kargo");
+    let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    await_that::object(leases, "a Lease that is renewed", |lease: &Lease| {
+        let Some(spec) =
+            lease.spec.as_ref().filter(|_| lease.metadata.name.as_deref() == Some(LEASE))
+        else {
+            return false;
+        };
+        let holder = spec.holder_identity.clone().unwrap_or_default();
+        assert!(holder.starts_with(&format!("{replica}_")), "{holder} took the Lease");
+        let mut seen = seen.lock().expect("the times");
+        seen.insert(spec.renew_time.as_ref().map(|t| t.0));
+        seen.len() > times
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_told_to_end_hands_over() {
     let pipeline = quickstart().await;
