@@ -50,7 +50,7 @@ pub struct ControllerArgs {
     #[arg(long, env = "IS_DEFAULT_CONTROLLER", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub is_default_controller: bool,
     /// Run the controllers of Projects in this process too.
-    #[arg(long, env = "SUPERCARGO_WITH_MANAGEMENT", default_value = "true", value_parser = go_bool)]
+    #[arg(long, env = "SUPERCARGO_WITH_MANAGEMENT", default_value = "true", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub with_management: bool,
     /// Of several replicas let one act: the one that holds a Lease in --kargo-namespace.
     #[arg(long, env = "SUPERCARGO_LEADER_ELECTION", default_value = "false", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
@@ -65,13 +65,13 @@ pub struct ControllerArgs {
     #[arg(long, env = "HEARTBEAT_TTL_SECONDS", default_value = "120", value_parser = heartbeat_ttl)]
     pub heartbeat_ttl_seconds: u32,
     /// Give the controllers' ServiceAccounts access to each Project's Secrets.
-    #[arg(long, env = "MANAGE_CONTROLLER_ROLE_BINDINGS", default_value = "true", value_parser = go_bool)]
+    #[arg(long, env = "MANAGE_CONTROLLER_ROLE_BINDINGS", default_value = "true", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub manage_controller_role_bindings: bool,
     /// Passes over objects of one kind at a time.
     #[command(flatten)]
     pub workers: WorkerArgs,
     /// Make Argo CD Applications sync and watch their health.
-    #[arg(long, env = "ARGOCD_INTEGRATION_ENABLED", default_value = "true", value_parser = go_bool)]
+    #[arg(long, env = "ARGOCD_INTEGRATION_ENABLED", default_value = "true", value_parser = go_bool, num_args = 0..=1, default_missing_value = "true")]
     pub argocd_integration_enabled: bool,
     /// A kubeconfig of the cluster that has Argo CD's Applications; by default the same cluster.
     #[arg(long, env = "ARGOCD_KUBECONFIG", value_name = "FILE")]
