@@ -2,6 +2,9 @@
 # make, a C compiler and perl (libgit2 and OpenSSL are built from source).
 
 CARGO ?= cargo
+# A program beside a test is built with the features that tests have, so that
+# nothing is compiled twice.
+WITH_TESTS := --test licences
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static static-test image image-archive envtest e2e e2e-node e2e-kind bench-shared
@@ -40,7 +43,7 @@ test: ## all tests; end to end in the sandbox and, with Go, on a real API server
 	fi
 
 envtest: ## build kube-apiserver and etcd for the tests (Go; minutes, once)
-	$(CARGO) build --quiet --locked --workspace --bin envtest
+	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest
 	$(TARGET)/debug/envtest build
 
 # `--workspace` keeps the features, and so what has been compiled, as they are.
@@ -53,7 +56,7 @@ e2e: ## the end-to-end suite: BACKEND=sandbox|envtest, or KUBECONFIG=... for a c
 # The suites with the chart's pods for controllers. Both take the image that
 # `make image-archive` packs, and say so where they cannot run.
 e2e-node: ## the same with the chart's pods on a real node of this machine (Linux, root)
-	@$(CARGO) build --quiet --locked --workspace --bin envtest
+	@$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest
 	@why=$$(tests/node/run --check); if [ -n "$$why" ]; then \
 	  echo "=== SKIPPED: the chart's pods on a real node:" $$why "(\`make test-deps\` installs what is missing) ==="; exit 0; fi; \
 	set -e; $(MAKE) --no-print-directory helm image-archive; \
