@@ -11,8 +11,8 @@ use futures::StreamExt;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::core::GroupVersionKind;
+use promotion::observe::StepRun;
 use serde_json::json;
-use supercargo::demo::observed::{StepRun, observed};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const IMAGE: &str = "example/wake-web";
@@ -106,7 +106,7 @@ async fn measure() {
     let git = pipeline.world.git.clone();
     git.create_repository(REPOSITORY, &files).await.expect("a repository");
     let (send, mut runs) = unbounded_channel();
-    pipeline.start_controllers(observed(&supercargo::wiring::steps(), &send));
+    pipeline.start_controllers(supercargo::wiring::steps().observed_by(send.clone()));
     pipeline.apply(MANIFESTS).await;
     let forges = HttpForges::new(Settings::default()).expect("HTTP can be set up");
     let request = OpenRequest {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use api::PromotionStepStatus;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::{ErrorClass, StepError};
 use crate::step::StepResult;
@@ -82,4 +83,12 @@ impl StepRun {
 pub trait Observer: Send + Sync {
     /// An attempt ended. Replays of steps into a lost working directory count.
     fn ran(&self, run: &StepRun);
+}
+
+/// Hands every attempt on. That nobody listens any more is no concern of the
+/// step's.
+impl Observer for UnboundedSender<StepRun> {
+    fn ran(&self, run: &StepRun) {
+        let _ = self.send(run.clone());
+    }
 }

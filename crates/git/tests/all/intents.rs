@@ -131,7 +131,7 @@ async fn the_commit_is_on_record_before_it_is_sent() {
             if (sent, &now) == (0, &tip) { Ok(()) } else { Err(format!("sent by now: {now:?}")) }
         });
         let pushed = writer.push(&s, writer.request()).await.unwrap();
-        assert_eq!(writer.notes.ids(), [pushed.commit.clone()]);
+        assert_eq!(writer.notes.ids(), std::slice::from_ref(&pushed.commit));
         assert_eq!(rival, pushed.commit != committed, "as it is after the rebase");
     }
 }
@@ -260,7 +260,7 @@ async fn each_of_a_batch_is_recorded_as_it_is_sent() {
     let before = s.messages().await;
     for (writer, pushed) in all.iter().zip(done) {
         let pushed = pushed.unwrap();
-        assert_eq!(writer.notes.ids(), [pushed.commit.clone()]);
+        assert_eq!(writer.notes.ids(), std::slice::from_ref(&pushed.commit));
         // Killed before it heard: found by what it alone had recorded.
         let found = writer.push(&s, writer.request()).await.unwrap();
         assert_eq!(found, Pushed { commit: pushed.commit, moved: false });

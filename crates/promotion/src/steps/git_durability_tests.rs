@@ -88,15 +88,15 @@ async fn rebuild(p: &mut Promotion<'_>, done: &[(&str, &str, Value)]) {
     assert_eq!(p.state, before);
 }
 
-/// Where the process dies.
+/// Where the process dies: before, after or during the push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Death {
     /// What is to be pushed is on the status; nothing was sent.
-    BeforeThePush,
+    Before,
     /// The server has it; the status does not say so.
-    AfterThePush,
+    After,
     /// The server broke off: nobody knows.
-    InThePush,
+    During,
 }
 
 /// Killed between the record and the push, and after the push and before the
@@ -104,7 +104,7 @@ enum Death {
 /// and after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
-    for death in [Death::BeforeThePush, Death::AfterThePush, Death::InThePush] {
+    for death in [Death::Before, Death::After, Death::During] {
         for lost in [false, true] {
             let case = format!("{death:?}, directory lost: {lost}");
             let site = Site::new(&[("a", "1"), ("b", "1")]).await;
@@ -115,14 +115,14 @@ async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
             let committed = p.output("commit", "commit");
             site.host.commit_file(REPO, "main", "b", "2", "rival").await.unwrap();
             match death {
-                Death::AfterThePush => drop(p.push().await.unwrap()),
-                Death::BeforeThePush => {
+                Death::After => drop(p.push().await.unwrap()),
+                Death::Before => {
                     let dies = p.cancel.clone();
                     p.intents.after_the_next(|| async move { dies.cancel() });
                     p.push().await.unwrap_err();
                     p.cancel = Default::default();
                 }
-                Death::InThePush => {
+                Death::During => {
                     // The listing is answered, the push itself is not.
                     site.host.traffic().fail_after(1, 1, 503, Some(GitService::Push));
                     p.push().await.unwrap_err();
@@ -133,7 +133,7 @@ async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
             assert_eq!(recorded.len(), 1, "{case}");
             assert_eq!(recorded[0]["branch"], "main", "{case}");
             assert_ne!(recorded[0]["commit"], committed, "{case}: as it is after the rebase");
-            if death == Death::AfterThePush {
+            if death == Death::After {
                 assert_eq!(recorded[0]["commit"], pushed, "{case}");
             }
             let again = p.only_the_intent("push");
@@ -149,7 +149,7 @@ async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
                 assert_eq!(p.output("commit", "commit"), committed, "{case}");
             }
             p.attempt("git-push", "push", json!({"path": "./src"}), again).await.unwrap();
-            let expected = if death == Death::AfterThePush {
+            let expected = if death == Death::After {
                 ["later", "ours", "rival", "Initial content"]
             } else {
                 ["ours", "later", "rival", "Initial content"]
@@ -161,7 +161,7 @@ async fn killed_around_the_push_no_commit_is_lost_or_made_twice() {
             assert_eq!(p.output("push", "replaced"), committed, "{case}");
             let all = p.intents.all();
             assert_eq!(all.last().unwrap()["commit"], json!(ours.id), "{case}");
-            let records = if death == Death::AfterThePush { 1 } else { 2 };
+            let records = if death == Death::After { 1 } else { 2 };
             assert_eq!(all.len(), records, "{case}: none for what is there");
             // The checkout is where the push left it: the next commit stands on it.
             p.write("src/a", "4");

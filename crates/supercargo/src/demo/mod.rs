@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use promotion::observe::{Observer, StepRun};
+use promotion::observe::StepRun;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -86,16 +86,6 @@ pub async fn stay_up(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Hands every attempt at a step on.
-struct Forward(mpsc::UnboundedSender<StepRun>);
-
-impl Observer for Forward {
-    fn ran(&self, run: &StepRun) {
-        // Nobody may be listening any more; that is no concern of the step's.
-        let _ = self.0.send(run.clone());
-    }
-}
-
 /// The sandbox with the controllers and the quick start's manifests.
 struct Running {
     world: World,
@@ -116,7 +106,7 @@ impl Running {
         let mut args = controller_args()?;
         world.map_names(&mut args);
         let (send, receive) = mpsc::unbounded_channel();
-        let steps = wiring::steps().observed_by(Forward(send));
+        let steps = wiring::steps().observed_by(send);
         let shutdown = CancellationToken::new();
         let controllers = tokio::spawn({
             let (client, shutdown) = (world.api.client(), shutdown.clone());
