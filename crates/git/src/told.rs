@@ -1,12 +1,12 @@
-//! Who is told of requests to Git hosts.
+//! Who is told of requests to other people's servers.
 
 use std::fmt;
 use std::sync::Arc;
 
 type Listener = dyn Fn(&str, Option<u16>) + Send + Sync;
 
-/// Is told of each HTTP request to a Git host: the host, and the status of its
-/// answer if there was one. SSH has no requests to tell of.
+/// Is told of each HTTP request, every attempt of it: the host, and the status
+/// of its answer if there was one. SSH has no requests to tell of.
 #[derive(Clone, Default)]
 pub struct OnRequest(Option<Arc<Listener>>);
 
@@ -16,7 +16,8 @@ impl OnRequest {
         Self(Some(Arc::new(listener)))
     }
 
-    pub(crate) fn tell(&self, host: &str, status: Option<u16>) {
+    /// A request to `host` was answered with that status, or not at all.
+    pub fn tell(&self, host: &str, status: Option<u16>) {
         if let Some(listener) = &self.0 {
             listener(host, status);
         }

@@ -159,7 +159,7 @@ pub async fn context(
     let mut images = sources::Settings::default();
     images.client.mirrors = sources::registry::Mirrors::parse(mirrors.iter().map(String::as_str))
         .map_err(|e| e.to_string())?;
-    images.client.on_request = sources::registry::OnRequest::new(told("registry"));
+    images.client.on_request = git::OnRequest::new(told("registry"));
     images.client.requests_per_second = args.image_registry_rate_limit;
     images.cache_entries = args.max_image_cache_entries;
     images.cache_folder = Some(data.join("images"));

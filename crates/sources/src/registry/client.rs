@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credentials::{Credential, Login, Secret};
+use git::OnRequest;
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -18,7 +19,6 @@ use super::mirror::Mirrors;
 use super::repository::{Plain, Repository};
 use super::request::is_inside;
 use super::site::{Site, SiteKey};
-use super::told::OnRequest;
 use super::turns::Asker;
 use super::words::told;
 use crate::error::Error;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use git::OnRequest;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::host::Host;
-use super::told::OnRequest;
 use super::turns::{Asker, Held, LONGEST_PAUSE, LONGEST_WAIT};
 use super::words::told;
 

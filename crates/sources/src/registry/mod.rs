@@ -25,7 +25,6 @@ mod repository;
 mod request;
 mod site;
 mod token;
-mod told;
 mod turns;
 mod words;
 
@@ -34,7 +33,6 @@ pub use client::{Client, ClientSettings};
 pub use mirror::{MirrorError, Mirrors};
 pub use repository::{Fetched, Repository};
 pub(crate) use site::{Received, Site, SiteKey};
-pub use told::OnRequest;
 
 #[cfg(test)]
 mod tests;
