@@ -17,6 +17,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::error::{GitError, tidy};
+use crate::pace::{LOW_SPEED, Pace};
 use crate::remote::{Bounds, Conversation};
 use crate::settings::ProcessSettings;
 use crate::told::OnRequest;
@@ -27,8 +28,6 @@ const MAX_LISTING: u64 = 128 << 20;
 const MAX_REQUEST: usize = 1 << 30;
 /// How many redirects of one server are followed.
 const MAX_REDIRECTS: usize = 5;
-/// Less than this many bytes a second is no progress (`warehouses` 5.1 K1).
-const LOW_SPEED: u64 = 1024;
 /// The longest that a server may ask us to wait.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -126,8 +125,7 @@ impl SmartSubtransport for Http {
             request: Vec::new(),
             response: None,
             left: Bytes::new(),
-            received: 0,
-            window: (Duration::ZERO, 0),
+            pace: Pace::new(self.conversation.bounds().clients.patience, !lists),
         }))
     }
 
@@ -148,9 +146,7 @@ struct Exchange {
     request: Vec<u8>,
     response: Option<Response>,
     left: Bytes,
-    received: u64,
-    /// How long was waited for how many bytes.
-    window: (Duration, u64),
+    pace: Pace,
 }
 
 impl Write for Exchange {
@@ -347,29 +343,20 @@ impl Exchange {
         let chunk = self.wait(patience, response.chunk())?;
         self.response = Some(response);
         let Some(chunk) = chunk else { return Ok(None) };
-        let size = chunk.len() as u64;
-        self.received += size;
+        let pace = self.pace.note(begun.elapsed(), chunk.len() as u64);
         let limit = if self.lists {
             MAX_LISTING.min(self.bounds().max_bytes)
         } else {
             self.bounds().max_bytes
         };
-        if self.received > limit {
+        if self.pace.received() > limit {
             let url = self.conversation.remote().url().to_owned();
             return Err(self.stop(GitError::TooLarge { url, limit }));
         }
-        // Only the time spent waiting counts: libgit2 is busy in between.
-        let (waited, brought) = self.window;
-        self.window = (waited + begun.elapsed(), brought + size);
-        if self.window.0 >= patience {
-            if self.window.1 < LOW_SPEED * patience.as_secs().max(1) {
-                return Err(self.network(format!(
-                    "it sent less than {LOW_SPEED} bytes a second for {} s",
-                    patience.as_secs()
-                )));
-            }
-            self.window = (Duration::ZERO, 0);
-        }
+        pace.map_err(|time| {
+            let seconds = time.as_secs();
+            self.network(format!("it sent less than {LOW_SPEED} bytes a second for {seconds} s"))
+        })?;
         Ok(Some(chunk))
     }
 }

@@ -71,6 +71,7 @@ mod integrate;
 mod intent;
 mod known_hosts;
 mod mirror;
+mod pace;
 mod push;
 mod queue;
 mod rejection;
