@@ -1,7 +1,6 @@
 //! What the pipeline costs, with the controllers in a process of their own:
 //! `cargo bench -p e2e`. Prints figures; asserts nothing about time.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::controller_process::ControllerProcess;
@@ -26,12 +25,10 @@ async fn measure() {
         pipeline.apply(&text(&format!("quickstart/{manifest}.yaml"))).await;
     }
     deployed(&pipeline, "v1.0.0").await;
-    println!("memory with the quick start applied: {:.1} MiB", resident(process.id()));
+    println!("memory with the quick start applied: {:.1} MiB", process.resident_mib());
 
-    let (before, cpu) = (
-        pipeline.world.cluster.requests().expect("requests can be told"),
-        cpu_seconds(process.id()),
-    );
+    let (before, cpu) =
+        (pipeline.world.cluster.requests().expect("requests can be told"), process.cpu_seconds());
     let mut took = Vec::new();
     for n in 1..=RUNS {
         let tag = format!("v1.{n}.0");
@@ -52,13 +49,13 @@ async fn measure() {
     );
     println!(
         "CPU of the controllers a promotion: {:.3} s",
-        (cpu_seconds(process.id()) - cpu) / RUNS as f64
+        (process.cpu_seconds() - cpu) / RUNS as f64
     );
     println!("API requests in {RUNS} promotions, Argo CD's and this program's among them:");
     for (verb, resource, count) in since.iter() {
         println!("  {verb:<7} {resource:<24} {:.2} a promotion", count as f64 / RUNS as f64);
     }
-    println!("memory after {RUNS} promotions: {:.1} MiB", resident(process.id()));
+    println!("memory after {RUNS} promotions: {:.1} MiB", process.resident_mib());
 }
 
 /// Waits until the Application is at the newest commit, which has the tag.
@@ -84,24 +81,4 @@ async fn settled(pipeline: &Pipeline) {
             && status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
     })
     .await;
-}
-
-/// Resident memory of a process in MiB.
-fn resident(id: u32) -> f64 {
-    let status = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status"))
-        .unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
-}
-
-/// CPU time that a process took so far, in seconds.
-fn cpu_seconds(id: u32) -> f64 {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("stat"))
-        .unwrap_or_default();
-    let after = stat.rsplit_once(')').map(|(_, tail)| tail).unwrap_or_default();
-    let fields: Vec<f64> =
-        after.split_whitespace().map(|f| f.parse().unwrap_or_default()).collect();
-    // utime and stime, in ticks of a hundredth of a second.
-    fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / 100.0)
 }

@@ -5,7 +5,6 @@
 //! nothing about time.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use api::{Promotion, PromotionPhase};
@@ -102,13 +101,19 @@ async fn crowd(stages: usize, repositories: usize) {
     pipeline.apply(&manifests(stages, repositories)).await;
     println!("{stages} Stages, {repositories} repositories");
     for (what, tag) in [("first", "1.0.0"), ("second", "1.1.0"), ("third", "1.2.0")] {
-        round(&pipeline, process.id(), stages, what, tag).await;
+        round(&pipeline, &process, stages, what, tag).await;
     }
     process.kill();
 }
 
 /// A new tag, until it is promoted everywhere.
-async fn round(pipeline: &Pipeline, process: u32, stages: usize, what: &str, tag: &str) {
+async fn round(
+    pipeline: &Pipeline,
+    process: &ControllerProcess,
+    stages: usize,
+    what: &str,
+    tag: &str,
+) {
     let promotions = pipeline.of::<Promotion>("crowd");
     let version = promotions.list_metadata(&ListParams::default()).await.expect("a list");
     let version = version.metadata.resource_version.unwrap_or_default();
@@ -118,7 +123,7 @@ async fn round(pipeline: &Pipeline, process: u32, stages: usize, what: &str, tag
     let git = pipeline.world.git.traffic();
     git.clear();
     let requests = pipeline.world.cluster.requests().expect("requests can be told");
-    let cpu = cpu_seconds(process);
+    let cpu = process.cpu_seconds();
     let began = Instant::now();
     pipeline.push_tag(IMAGE, tag);
     pipeline.refresh("crowd", "web", tag).await;
@@ -158,14 +163,14 @@ async fn round(pipeline: &Pipeline, process: u32, stages: usize, what: &str, tag
         stages as f64 * 60.0 / all.as_secs_f64(),
         at(50),
         at(99),
-        (cpu_seconds(process) - cpu) / stages as f64,
+        (process.cpu_seconds() - cpu) / stages as f64,
         count(GitService::Fetch, true),
         count(GitService::Fetch, false),
         count(GitService::Push, true),
         count(GitService::Push, false),
         writes as f64 / stages as f64,
-        memory(process, "VmRSS:"),
-        memory(process, "VmHWM:"),
+        process.resident_mib(),
+        process.peak_mib(),
     );
     settled(pipeline, tag).await;
 }
@@ -186,24 +191,4 @@ async fn settled(pipeline: &Pipeline, tag: &str) {
         all.iter().all(at_rest).then_some(())
     })
     .await;
-}
-
-/// A line of a process's status that tells of its memory, in MiB.
-fn memory(process: u32, line: &str) -> f64 {
-    let path = Path::new("/proc").join(process.to_string()).join("status");
-    let status = std::fs::read_to_string(path).unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix(line));
-    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
-}
-
-/// CPU time that a process took so far, in seconds.
-fn cpu_seconds(process: u32) -> f64 {
-    let path = Path::new("/proc").join(process.to_string()).join("stat");
-    let stat = std::fs::read_to_string(path).unwrap_or_default();
-    let after = stat.rsplit_once(')').map(|(_, tail)| tail).unwrap_or_default();
-    let fields: Vec<f64> =
-        after.split_whitespace().map(|f| f.parse().unwrap_or_default()).collect();
-    // utime and stime, in ticks of a hundredth of a second.
-    fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / 100.0)
 }

@@ -4,7 +4,6 @@
 //! counts, or, where that is not installed, behind the sandbox's server. Prints
 //! figures; asserts nothing about time.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use api::{Freight, Warehouse};
@@ -78,7 +77,7 @@ async fn measure() {
         before.fetches, before.listings
     );
 
-    let (memory, cpu) = (resident(process.id()), cpu_seconds(process.id()));
+    let (memory, cpu) = (process.resident_mib(), process.cpu_seconds());
     for round in 1..=3 {
         let text = format!("push {round}");
         git.commit_file(REPOSITORY, "main", "app/values.yaml", &text, &text)
@@ -99,11 +98,11 @@ async fn measure() {
             asked.as_secs_f64(),
             after.fetches - before.fetches,
             after.listings - before.listings,
-            resident(process.id()),
+            process.resident_mib(),
         );
         before = after;
     }
-    println!("CPU of the controllers a push: {:.2} s", (cpu_seconds(process.id()) - cpu) / 3.0);
+    println!("CPU of the controllers a push: {:.2} s", (process.cpu_seconds() - cpu) / 3.0);
 }
 
 /// Does something for every Warehouse.
@@ -144,24 +143,4 @@ async fn requests(pipeline: &Pipeline, peers: Option<&Peers>) -> Requests {
     let asked = peers.web.asked().await;
     let of = |end: &str| asked.iter().filter(|a| a.is_served() && a.path.contains(end)).count();
     Requests { listings: of("/info/refs?"), fetches: of(".git/git-upload-pack") }
-}
-
-/// Resident memory of a process in MiB.
-fn resident(id: u32) -> f64 {
-    let status = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status"))
-        .unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
-}
-
-/// CPU time that a process took so far, in seconds.
-fn cpu_seconds(id: u32) -> f64 {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("stat"))
-        .unwrap_or_default();
-    let after = stat.rsplit_once(')').map(|(_, tail)| tail).unwrap_or_default();
-    let fields: Vec<f64> =
-        after.split_whitespace().map(|f| f.parse().unwrap_or_default()).collect();
-    // utime and stime, in ticks of a hundredth of a second.
-    fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / 100.0)
 }

@@ -198,6 +198,21 @@ impl ControllerProcess {
     /// # Panics
     /// When they are not served.
     pub async fn metrics(&self) -> String {
+        let text = self.ask("/metrics").await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        text
+    }
+
+    /// Whether it says that it is ready, at the address that its log names.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn is_ready(&self) -> bool {
+        self.ask("/readyz").await.starts_with("HTTP/1.1 200")
+    }
+
+    /// The whole answer to a GET.
+    async fn ask(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let address = crate::await_that::answer("the address of the metrics", || {
             let log = self.log();
@@ -210,12 +225,41 @@ impl ControllerProcess {
         .await;
         let mut stream =
             tokio::net::TcpStream::connect(&address).await.expect("the metrics are served");
-        let ask = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(ask.as_bytes()).await.expect("the request is taken");
         let mut text = String::new();
-        stream.read_to_string(&mut text).await.expect("the metrics are text");
-        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        stream.read_to_string(&mut text).await.expect("the answer is text");
         text
+    }
+
+    /// Memory that it has now, in MiB.
+    pub fn resident_mib(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it ever had, in MiB.
+    pub fn peak_mib(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    /// A line of its status that tells of its memory, in MiB (proc(5)).
+    fn memory(&self, line: &str) -> f64 {
+        let path = Path::new("/proc").join(self.id().to_string()).join("status");
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix(line));
+        let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
+        kib.unwrap_or_default() / 1024.0
+    }
+
+    /// CPU time that it took so far, in seconds (proc(5)).
+    pub fn cpu_seconds(&self) -> f64 {
+        let path = Path::new("/proc").join(self.id().to_string()).join("stat");
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        let after = stat.rsplit_once(')').map(|(_, tail)| tail).unwrap_or_default();
+        let fields: Vec<f64> =
+            after.split_whitespace().map(|f| f.parse().unwrap_or_default()).collect();
+        // utime and stime, in ticks of a hundredth of a second.
+        fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / 100.0)
     }
 
     fn command(binary: &str, pipeline: &Pipeline, death: Option<Death>) -> Command {
