@@ -236,7 +236,7 @@ impl Cluster {
     /// # Panics
     /// When the audit log cannot be read.
     pub fn forbidden(&self) -> Vec<String> {
-        let own = self.asked_by_controllers().unwrap_or_default();
+        let own = while_installed(self.audit().unwrap_or_default());
         let opened_before = |at: usize, namespace: &str| {
             own.iter().take(at).any(|e| {
                 e.resource == "rolebindings" && e.verb == "create" && e.namespace == namespace
@@ -251,12 +251,7 @@ impl Cluster {
             e.resource == "secrets"
                 && (!opened_before(at, &e.namespace) || read_after(at, &e.namespace))
         };
-        // An uninstalled release takes its roles along, so that its pods cannot
-        // give their Leases back; who lacks this right while installed never leads.
-        let pods = self.backend == Backend::Pods;
-        let last = |e: &Entry| pods && e.resource == "leases";
-        let refused =
-            own.iter().enumerate().filter(|(at, e)| e.code == 403 && !early(*at, e) && !last(e));
+        let refused = own.iter().enumerate().filter(|(at, e)| e.code == 403 && !early(*at, e));
         let mut told: Vec<String> = refused
             .map(|(_, e)| {
                 let (verb, group, resource) = (&e.verb, &e.group, &e.resource);
@@ -267,6 +262,26 @@ impl Cluster {
         told.dedup();
         told
     }
+}
+
+/// What the controllers asked for while they were installed: `helm uninstall`
+/// takes the roles away before the pods have ended.
+fn while_installed(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut installed = true;
+    let mut own = Vec::new();
+    for entry in entries {
+        if entry.resource == "clusterrolebindings" && entry.code < 300 {
+            installed = match entry.verb.as_str() {
+                "create" => true,
+                "delete" => false,
+                _ => installed,
+            };
+        }
+        if installed && is_controllers(&entry.user) {
+            own.push(entry);
+        }
+    }
+    own
 }
 
 fn is_controllers(user: &str) -> bool {

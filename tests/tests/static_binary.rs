@@ -105,6 +105,19 @@ fn finds_hosts_by_name_in_an_empty_root() {
     let api = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = api.local_addr().expect("its address").port();
     std::fs::create_dir(root.path().join("etc")).expect("a folder");
+    // A container has these devices, whatever its image (OCI runtime
+    // specification, "Default Devices").
+    std::fs::create_dir(root.path().join("dev")).expect("a folder");
+    for (name, minor) in [("random", "8"), ("urandom", "9")] {
+        let device = root.path().join("dev").join(name);
+        let made = Command::new("mknod").arg(device).args(["c", "1", minor]).status();
+        assert!(made.is_ok_and(|status| status.success()), "/dev/{name} cannot be made");
+    }
+    // The image brings certificates to trust; any one will do here.
+    let certificate = rcgen::generate_simple_self_signed(["example.com".to_owned()]);
+    let pem = certificate.expect("a certificate").cert.pem();
+    std::fs::write(root.path().join("etc/trusted.pem"), pem).expect("a file");
+    command.env("SSL_CERT_FILE", "/etc/trusted.pem");
     std::fs::create_dir(root.path().join("data")).expect("a folder");
     std::fs::write(root.path().join("etc/resolv.conf"), "nameserver 127.0.0.53\n").expect("a file");
     let kubeconfig = format!(
