@@ -54,8 +54,12 @@ struct Pull {
 
 #[derive(Deserialize)]
 struct Side {
+    /// The branch; `refs/pull/<n>/head` once that is gone.
     #[serde(rename = "ref")]
-    branch: String,
+    reference: String,
+    /// The branch, gone or not.
+    #[serde(default)]
+    label: String,
     #[serde(default)]
     sha: String,
     #[serde(default)]
@@ -78,6 +82,13 @@ impl Pull {
     }
 }
 
+impl Side {
+    fn branch(self) -> String {
+        let is_gone = self.reference.starts_with("refs/pull/") && !self.label.is_empty();
+        if is_gone { self.label } else { self.reference }
+    }
+}
+
 impl From<Pull> for PullRequest {
     fn from(pull: Pull) -> Self {
         Self {
@@ -85,9 +96,9 @@ impl From<Pull> for PullRequest {
             number: pull.number,
             url: pull.html_url,
             merge_commit: pull.merge_commit_sha.filter(|sha| !sha.is_empty()),
-            head_commit: pull.head.sha,
-            head: pull.head.branch,
-            base: pull.base.branch,
+            head_commit: pull.head.sha.clone(),
+            head: pull.head.branch(),
+            base: pull.base.branch(),
             body: pull.body.unwrap_or_default(),
             created_at: pull.created_at,
         }
@@ -108,25 +119,18 @@ impl Gitea {
         self.api.json(&Ask::get(self.path(&["pulls", &number]))).await
     }
 
-    /// The ids of labels, which Gitea wants in place of names.
+    /// The ids of labels, which Gitea wants in place of names: the
+    /// repository's, and those that its organisation has for all of its own.
     async fn label_ids(&self, names: &[String]) -> Result<Vec<i64>, ForgeError> {
         let mut ids: BTreeMap<&str, Option<i64>> =
             names.iter().map(|name| (name.as_str(), None)).collect();
-        for page in 1..=MAX_PAGES {
-            if ids.values().all(Option::is_some) {
-                break;
-            }
-            let ask = Ask::get(self.path(&["labels"]))
-                .query("page", page.to_string())
-                .query("limit", "50");
-            let answer = self.api.send(&ask).await?;
-            for label in answer.json::<Vec<Label>>()? {
-                if let Some(id) = ids.get_mut(label.name.as_str()) {
-                    id.get_or_insert(label.id);
-                }
-            }
-            if !answer.has_next() {
-                break;
+        self.look_up_labels(self.path(&["labels"]), &mut ids).await?;
+        if ids.values().any(Option::is_none) {
+            let of_organisation = vec!["orgs", self.owner.as_str(), "labels"];
+            match self.look_up_labels(of_organisation, &mut ids).await {
+                // A user's repository.
+                Err(error) if error.class() == ErrorClass::NotFound => {}
+                done => done?,
             }
         }
         let missing: Vec<&str> =
@@ -139,6 +143,76 @@ impl Gitea {
         }
         Ok(ids.into_values().flatten().collect())
     }
+
+    /// Looks for the ids that are missing still.
+    async fn look_up_labels(
+        &self,
+        path: Vec<&str>,
+        ids: &mut BTreeMap<&str, Option<i64>>,
+    ) -> Result<(), ForgeError> {
+        let mut seen = 0;
+        for page in 1..=MAX_PAGES {
+            if ids.values().all(Option::is_some) {
+                break;
+            }
+            let ask =
+                Ask::get(path.iter().copied()).query("page", page.to_string()).query("limit", "50");
+            let answer = self.api.send(&ask).await?;
+            let labels: Vec<Label> = answer.json()?;
+            seen += labels.len();
+            // Lists of labels have no `Link`.
+            let is_last = labels.is_empty() || answer.total().is_none_or(|all| seen >= all);
+            for label in labels {
+                if let Some(id) = ids.get_mut(label.name.as_str()) {
+                    id.get_or_insert(label.id);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a refused merge means. Gitea refuses with 405 what must not be and
+    /// what is not yet alike, and tells them apart by words alone, which are not
+    /// translated.
+    async fn refused(&self, number: i64, error: ForgeError) -> Result<Merge, ForgeError> {
+        let code = error.code();
+        if matches!(code, Some(404 | 405 | 409)) {
+            // What somebody else did to it in the meantime is told no better.
+            let pull = self.pull(number).await?;
+            match pull.state() {
+                State::Merged => return Ok(Merge::Merged(pull.into())),
+                State::Closed => return Err(closed(number)),
+                State::Open => {}
+            }
+        }
+        let said = error.said();
+        let why = said.trim_start_matches(": ");
+        match code {
+            Some(405) if said.contains("User not allowed to merge") => {
+                Err(self.api.lacks_rights(error))
+            }
+            // A method that the repository does not have, a signature that
+            // cannot be given.
+            Some(405) if said.contains("merge style") || said.contains("wont sign") => {
+                Err(rejected(number, said))
+            }
+            Some(405) if said.contains("try again later") => Ok(Merge::unsettled(CONFLICTS)),
+            Some(405) => Ok(Merge::not_ready(if why.is_empty() { "it was refused" } else { why })),
+            Some(409) if said.contains("out of date") => Ok(Merge::unsettled(why)),
+            _ if error.class() == ErrorClass::Config => Err(rejected(number, said)),
+            _ => Err(error),
+        }
+    }
+}
+
+/// Gitea says neither which.
+const CONFLICTS: &str = "it cannot be merged: there are conflicts, or they are being looked for";
+
+fn rejected(number: i64, said: &str) -> ForgeError {
+    ForgeError::State(format!("merge rejected for pull request {number}{said}"))
 }
 
 #[async_trait]
@@ -203,9 +277,7 @@ impl Forge for Gitea {
             return Ok(Merge::not_ready("it is a draft"));
         }
         if !pull.mergeable {
-            return Ok(Merge::not_ready(
-                "it cannot be merged: there are conflicts, or they are being looked for",
-            ));
+            return Ok(Merge::unsettled(CONFLICTS));
         }
         let method = method.filter(|m| !m.is_empty()).unwrap_or("merge");
         if !METHODS.contains(&method) {
@@ -215,15 +287,8 @@ impl Forge for Gitea {
         let ask = Ask::new(Method::POST, self.path(&["pulls", &number_text, "merge"]))
             .body(json!({"Do": method}));
         match self.api.send(&ask).await {
-            Ok(_) => {}
-            Err(error) if error.class() == ErrorClass::Config => {
-                let said = error.said();
-                return Err(ForgeError::State(format!(
-                    "merge rejected for pull request {number}{said}"
-                )));
-            }
-            Err(error) => return Err(error),
+            Ok(_) => self.pull(number).await.map(|pull| Merge::Merged(pull.into())),
+            Err(error) => self.refused(number, error).await,
         }
-        self.pull(number).await.map(|pull| Merge::Merged(pull.into()))
     }
 }

@@ -230,7 +230,12 @@ impl Forge for GitHub {
                 )));
             }
             Readiness::NotReady => {
-                return Ok(Merge::not_ready(format!("its mergeable state is {state}")));
+                let why = format!("its mergeable state is {state}");
+                // GitHub looks when it is first asked.
+                return Ok(match state.as_str() {
+                    "unknown" => Merge::unsettled(why),
+                    _ => Merge::not_ready(why),
+                });
             }
             Readiness::Ready | Readiness::PolicyBlocked => {}
         }

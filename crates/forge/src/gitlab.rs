@@ -177,7 +177,11 @@ impl Forge for GitLab {
         let status = request.detailed_merge_status.unwrap_or_else(|| "not known yet".to_owned());
         if request.draft == Some(true) || status != "mergeable" {
             let draft = if request.draft == Some(true) { " and it is a draft" } else { "" };
-            return Ok(Merge::not_ready(format!("its merge status is {status}{draft}")));
+            let why = format!("its merge status is {status}{draft}");
+            return Ok(match status.as_str() {
+                "checking" | "preparing" | "unchecked" => Merge::unsettled(why),
+                _ => Merge::not_ready(why),
+            });
         }
         let body = match method.unwrap_or_default() {
             "" | "merge" => json!({}),

@@ -162,12 +162,19 @@ pub enum Merge {
     NotReady {
         /// What it waits for, in words, as far as the provider says.
         why: String,
+        /// Whether the provider may just not have looked yet, as it does by and
+        /// by after a pull request was opened or one of its branches moved.
+        unsettled: bool,
     },
 }
 
 impl Merge {
     pub(crate) fn not_ready(why: impl Into<String>) -> Self {
-        Self::NotReady { why: why.into() }
+        Self::NotReady { why: why.into(), unsettled: false }
+    }
+
+    pub(crate) fn unsettled(why: impl Into<String>) -> Self {
+        Self::NotReady { why: why.into(), unsettled: true }
     }
 }
 

@@ -77,6 +77,12 @@ impl Answer {
         })
     }
 
+    /// How many there are on all pages, where `X-Total-Count` says so: Gitea
+    /// gives it with every list, and `Link` only with some.
+    pub(crate) fn total(&self) -> Option<usize> {
+        self.headers.get("x-total-count")?.to_str().ok()?.trim().parse().ok()
+    }
+
     /// Whether the `Link` header names a further page.
     pub(crate) fn has_next(&self) -> bool {
         self.headers
@@ -171,7 +177,9 @@ impl Api {
     }
 
     /// Where a redirect leads, if it may be followed: at the same host, and
-    /// with the same method.
+    /// with the same method. 301 is among those that keep it: Gitea gives it
+    /// for everything below a repository that has another name now, and has
+    /// done nothing yet (RFC 9110, 15.4.2, lets clients do either).
     fn redirect(
         &self,
         ask: &Ask<'_>,
@@ -181,7 +189,7 @@ impl Api {
     ) -> Result<Option<Url>, ForgeError> {
         let Some(to) = headers.get(LOCATION).and_then(|v| v.to_str().ok()) else { return Ok(None) };
         let Ok(to) = from.join(to) else { return Ok(None) };
-        let keeps_method = matches!(status.as_u16(), 307 | 308);
+        let keeps_method = matches!(status.as_u16(), 301 | 307 | 308);
         if ask.method != Method::GET && !keeps_method {
             return Ok(None);
         }

@@ -46,6 +46,18 @@ impl Api {
         }))
     }
 
+    /// A refusal that is for lack of rights, where the status does not say so.
+    pub(crate) fn lacks_rights(&self, error: ForgeError) -> ForgeError {
+        match error {
+            ForgeError::Refused(refusal) => ForgeError::Refused(Box::new(Refusal {
+                class: ErrorClass::Auth,
+                check: self.check(ErrorClass::Auth, StatusCode::FORBIDDEN),
+                ..*refusal
+            })),
+            other => other,
+        }
+    }
+
     /// What the user can check.
     fn check(&self, class: ErrorClass, status: StatusCode) -> String {
         let host = self.host();

@@ -174,10 +174,30 @@ async fn no_token_goes_to_another_host() {
         fake.forge().get(1).await.unwrap_err();
         fake.model().replies.clear();
         // And a change is not made a read of.
-        let moved = Reply::new(301, Value::Null).with("location", own);
+        let moved = Reply::new(302, Value::Null).with("location", own);
         fake.model().replies.push_back(moved);
         fake.forge().create(&new(&[])).await.unwrap_err();
         fake.check();
+    }
+}
+
+/// Gitea and GitHub redirect everything below a repository that has another
+/// name now; a pull request is opened there as well.
+#[tokio::test]
+async fn changes_follow_a_renamed_repository_as_they_are() {
+    for played in PLAYED.into_iter().filter(|p| ["gitea", "github"].contains(&p.name)) {
+        for status in [301, 307, 308] {
+            let fake = Fake::start(played).await;
+            let to = format!("{}/base/repos/octo/deploy/pulls", fake.address());
+            fake.model().replies.push_back(Reply::new(status, Value::Null).with("location", to));
+            let pull = fake.forge().create(&new(&[])).await.unwrap();
+            fake.check();
+            let model = fake.model();
+            assert_eq!((pull.number, model.pulls.len()), (1, 1), "{} {status}", played.name);
+            let methods: Vec<&str> = model.requests.iter().map(|r| r.method.as_str()).collect();
+            assert_eq!(methods, ["POST", "POST"], "{} {status}", played.name);
+            assert_eq!(model.requests[0].body, model.requests[1].body, "{status}");
+        }
     }
 }
 

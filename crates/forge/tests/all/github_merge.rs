@@ -83,7 +83,7 @@ async fn a_merge_at_github_depends_on_its_state_and_answer() {
             (Ok(Merge::Merged(pull)), Merged) => {
                 assert_eq!(pull.merge_commit.as_deref(), Some(MERGE_SHA), "{case}");
             }
-            (Ok(Merge::NotReady { why }), NotReady) => {
+            (Ok(Merge::NotReady { why, .. }), NotReady) => {
                 assert!(why.contains(state), "{case}: {why}")
             }
             (Err(error), Error(text)) => {

@@ -8,13 +8,13 @@ use crate::fake::{Can, Fake, Is, MERGE_SHA, PLAYED, Reply};
 fn merged(merge: Merge) -> String {
     match merge {
         Merge::Merged(pull) => pull.merge_commit.unwrap_or_default(),
-        Merge::NotReady { why } => panic!("not ready: {why}"),
+        Merge::NotReady { why, .. } => panic!("not ready: {why}"),
     }
 }
 
 fn not_ready(merge: Merge) -> String {
     match merge {
-        Merge::NotReady { why } => why,
+        Merge::NotReady { why, .. } => why,
         Merge::Merged(pull) => panic!("merged: {pull:?}"),
     }
 }
@@ -195,18 +195,6 @@ async fn words_of_the_others() {
     let found = forge.find(&forge::Search::open("h", "b")).await.unwrap();
     assert_eq!(found.len(), 1, "what is being merged counts as open");
 
-    // Gitea refuses with a reason.
-    let played = PLAYED.into_iter().find(|p| p.name == "gitea").unwrap();
-    let fake = Fake::start(played).await;
-    fake.model().add("h", "b", Is::Open);
-    let refusal = (played.error)(405, "Does not have enough approvals");
-    fake.model().merge_replies.push_back(Reply::new(405, refusal));
-    let error = fake.forge().merge(1, None).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "merge rejected for pull request 1: Does not have enough approvals"
-    );
-
     // Bitbucket Data Center refuses what has changed since it was looked at.
     let played = PLAYED.into_iter().find(|p| p.name == "bitbucket data center").unwrap();
     let fake = Fake::start(played).await;
@@ -225,4 +213,74 @@ async fn words_of_the_others() {
     let error = fake.forge().merge(1, None).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Config);
     assert!(error.to_string().contains("TF401192"), "{error}");
+}
+
+/// As a real one has answered: 405 is for what must not be, and for what is not
+/// yet, and words tell them apart.
+#[tokio::test]
+async fn what_gitea_refuses() {
+    let played = PLAYED.into_iter().find(|p| p.name == "gitea").unwrap();
+    let refused = async |status, said: &str| {
+        let fake = Fake::start(played).await;
+        fake.model().add("h", "b", Is::Open);
+        let refusal = (played.error)(status, said);
+        fake.model().merge_replies.push_back(Reply::new(status, refusal));
+        let outcome = fake.forge().merge(1, None).await;
+        fake.check();
+        assert_eq!(fake.model().merge_calls(), 1, "{said}");
+        outcome
+    };
+    for (status, said, expected) in [
+        (405, "Does not have enough approvals", (false, "Does not have enough approvals")),
+        (405, "Please try again later", (true, "conflicts, or they are being looked for")),
+        (409, "merge push out of date", (true, "merge push out of date")),
+        (409, "head out of date", (true, "head out of date")),
+    ] {
+        match refused(status, said).await {
+            Ok(Merge::NotReady { why, unsettled }) => {
+                assert!(why.contains(expected.1), "{said}: {why}");
+                assert_eq!(unsettled, expected.0, "{said}");
+            }
+            other => panic!("{said}: {other:?}"),
+        }
+    }
+    for (status, said, class, expected) in [
+        (
+            405,
+            "squash is not allowed an allowed merge style for this repository",
+            ErrorClass::Conflict,
+            "merge rejected for pull request 1: squash is not allowed",
+        ),
+        (405, "User not allowed to merge PR", ErrorClass::Auth, "the token of Secret p/repo"),
+        (
+            409,
+            "PushRejected with remote message: no",
+            ErrorClass::Conflict,
+            "with remote message: no",
+        ),
+        (422, "[Do]: In", ErrorClass::Conflict, "merge rejected for pull request 1: [Do]: In"),
+    ] {
+        let error = refused(status, said).await.unwrap_err();
+        assert_eq!(error.class(), class, "{said}: {error}");
+        assert!(error.to_string().contains(expected), "{said}: {error}");
+    }
+}
+
+/// Between the look and the merge somebody else closes it, or merges it: Gitea
+/// then finds nothing to merge (404), or says that it is merged (405).
+#[tokio::test]
+async fn what_became_of_it_at_gitea_in_the_meantime() {
+    let played = PLAYED.into_iter().find(|p| p.name == "gitea").unwrap();
+    for (is, status) in [(Is::Merged, 405), (Is::Closed, 404)] {
+        let fake = Fake::start(played).await;
+        fake.model().add("h", "b", Is::Open).races = Some(is);
+        let refusal = (played.error)(status, "The PR is already merged");
+        fake.model().merge_replies.push_back(Reply::new(status, refusal));
+        let outcome = fake.forge().merge(1, None).await;
+        fake.check();
+        match is {
+            Is::Merged => assert_eq!(merged(outcome.unwrap()), MERGE_SHA),
+            _ => assert_eq!(outcome.unwrap_err().to_string(), played.closed_text),
+        }
+    }
 }

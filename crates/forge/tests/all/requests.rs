@@ -72,6 +72,35 @@ async fn a_second_one_between_the_same_branches_is_told_apart() {
 }
 
 #[tokio::test]
+async fn labels_of_an_organisation_are_gitea_s_too() {
+    let played = PLAYED.into_iter().find(|p| p.name == "gitea").unwrap();
+    let fake = Fake::start(played).await;
+    fake.model().labels = vec!["own".into()];
+    fake.model().labels_of_owner = (0..60).map(|n| format!("of-all-{n}")).collect();
+    fake.forge().create(&new(&["own", "of-all-59"])).await.unwrap();
+    fake.check();
+    assert_eq!(fake.model().pulls[0].labels, ["of-all-59", "own"]);
+    // Who does not ask for them is not asked for the right to see them.
+    fake.model().requests.clear();
+    let others = NewPullRequest { head: "other".into(), ..new(&["own"]) };
+    fake.forge().create(&others).await.unwrap();
+    assert!(fake.model().requests.iter().all(|r| !r.path.contains("/orgs/")));
+}
+
+/// Gitea names the source of a pull request by its own reference once the
+/// branch is gone.
+#[tokio::test]
+async fn a_branch_that_is_gone_is_known_at_gitea() {
+    let played = PLAYED.into_iter().find(|p| p.name == "gitea").unwrap();
+    let fake = Fake::start(played).await;
+    fake.model().add("stage/prod", "main", Is::Merged).gone = true;
+    let found = fake.forge().find(&Search::all("stage/prod", "main")).await.unwrap();
+    fake.check();
+    let heads: Vec<&str> = found.iter().map(|p| p.head.as_str()).collect();
+    assert_eq!(heads, ["stage/prod"]);
+}
+
+#[tokio::test]
 async fn labels_that_gitea_does_not_have_are_named() {
     let played = PLAYED.into_iter().find(|p| p.name == "gitea").unwrap();
     let fake = Fake::start(played).await;

@@ -35,8 +35,9 @@
 //!
 //! A pull request that was closed, has conflicts (where the provider says so),
 //! or cannot be merged now and `wait` is not set; a method that the provider
-//! does not know; a token that may not merge. What passes by itself is tried
-//! again for ten minutes; with `wait`, for 30 days or as long as
+//! does not know; a token that may not merge. A provider that has not looked
+//! for conflicts yet gets half a minute in any case. What passes by itself is
+//! tried again for ten minutes; with `wait`, for 30 days or as long as
 //! `retry.timeout` says.
 //!
 //! # Example
@@ -69,6 +70,10 @@ pub const KIND: &str = "git-merge-pr";
 
 /// The time between two attempts at first.
 const POLL: Duration = Duration::from_secs(10);
+
+/// For how long a step that does not wait gives a provider time to see whether
+/// there are conflicts.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// For how long what passes by itself is tried again where the step does not
 /// wait.
@@ -152,8 +157,12 @@ impl Step for GitMergePr {
                 output.insert("commit".into(), pull.merge_commit.unwrap_or_default().into());
                 Ok(StepResult::succeeded().with_output(output))
             }
-            Ok(Merge::NotReady { why }) if config.wait => Ok(waiting(why, Duration::ZERO)),
-            Ok(Merge::NotReady { why }) => Err(StepError::failed(
+            Ok(Merge::NotReady { why, unsettled })
+                if config.wait || unsettled && waited < SETTLING =>
+            {
+                Ok(waiting(why, Duration::ZERO))
+            }
+            Ok(Merge::NotReady { why, .. }) => Err(StepError::failed(
                 ErrorClass::Conflict,
                 format!("pull request {number} is not ready to merge and wait is disabled: {why}"),
             )),

@@ -413,7 +413,8 @@ async fn waiting_outlives_the_providers_trouble() {
 #[tokio::test]
 async fn merging_goes_by_what_the_provider_answers() {
     // spec: steps-git/16-4
-    let not_ready = || Ok(Merge::NotReady { why: "checks are missing".into() });
+    let not_ready = || Ok(Merge::NotReady { why: "checks are missing".into(), unsettled: false });
+    let unsettled = || Ok(Merge::NotReady { why: "it is looking".into(), unsettled: true });
     let merged = |commit| Ok(Merge::Merged(pull(State::Merged, commit)));
     let refused = || Err(ForgeError::State("pull request 7 is closed but not merged".into()));
     for (case, answer, fields, expected, retry_after) in [
@@ -434,6 +435,8 @@ async fn merging_goes_by_what_the_provider_answers() {
             0,
         ),
         ("not ready, with wait", not_ready(), json!({"wait": true}), Ok(None), 10),
+        // The provider has not looked yet: nobody fails for that at once.
+        ("unsettled", unsettled(), json!({}), Ok(None), 10),
         (
             "not ready, with a pace",
             not_ready(),

@@ -55,6 +55,10 @@ pub struct Pull {
     pub draft: bool,
     /// From another repository.
     pub fork: bool,
+    /// Its source branch was deleted.
+    pub gone: bool,
+    /// What somebody else makes of it when it is about to be merged.
+    pub races: Option<Is>,
 }
 
 /// A provider's words for how a pull request stands, where a test wants
@@ -145,6 +149,8 @@ impl Reply {
 pub struct Model {
     pub pulls: Vec<Pull>,
     pub labels: Vec<String>,
+    /// What the owner has for all of its repositories, where there is such.
+    pub labels_of_owner: Vec<String>,
     pub words: Words,
     /// What the merge call is answered with, once each, in place of a merge.
     pub merge_replies: VecDeque<Reply>,
@@ -170,6 +176,8 @@ impl Model {
             can: Can::Merge,
             draft: false,
             fork: false,
+            gone: false,
+            races: None,
         });
         self.pulls.last_mut().unwrap()
     }
