@@ -7,7 +7,7 @@ CARGO ?= cargo
 WITH_TESTS := --test licences
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static static-test image image-archive envtest e2e e2e-node e2e-kind bench-shared
+.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static static-test image image-archive envtest peers test-peers e2e e2e-node e2e-kind bench-shared
 
 # The end-to-end suites that run on every Kubernetes API: tests/tests/*.rs.
 OTHER_SUITES := chart installed licences pods static_binary
@@ -46,6 +46,21 @@ envtest: ## build kube-apiserver and etcd for the tests (Go; minutes, once)
 	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest
 	$(TARGET)/debug/envtest build
 
+# What people have around the controllers, as it is. The suites are among those
+# of `make e2e` as well; without the programs they say that they were skipped.
+GITEA_SUITES := --test gitea --test gitea_faults --test gitea_forge
+ARGOCD_SUITES := --test argocd --test argocd_cases
+
+peers: ## build Gitea and Argo CD for the tests (Go; many minutes, once)
+	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin peers
+	$(TARGET)/debug/peers build
+
+test-peers: ## the suites with a real Gitea and a real Argo CD
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory peers envtest helm; else \
+	  echo "=== no Go here: what was not built before is SKIPPED ===" >&2; fi
+	$(CARGO) test --locked --workspace $(GITEA_SUITES)
+	E2E_BACKEND=envtest $(CARGO) test --locked --workspace $(ARGOCD_SUITES) -- --test-threads 2
+
 # `--workspace` keeps the features, and so what has been compiled, as they are.
 e2e: ## the end-to-end suite: BACKEND=sandbox|envtest, or KUBECONFIG=... for a cluster
 	@mkdir -p $(TARGET)/envtest && : > $(TARGET)/envtest/used-rights
@@ -77,7 +92,7 @@ e2e-kind: ## the same on a kind cluster, which it makes and deletes (Docker, kin
 
 test-deps: ## install the Debian packages that some tests use (as root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl openssh-server libfaketime \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry lighttpd lighttpd-mod-openssl openssh-server libfaketime redis-server \
 	  containerd runc containernetworking-plugins iptables iproute2
 
 lint: ## formatting and clippy, warnings as errors

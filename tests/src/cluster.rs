@@ -284,7 +284,8 @@ fn while_installed(entries: Vec<Entry>) -> Vec<Entry> {
     own
 }
 
-fn is_controllers(user: &str) -> bool {
+/// Whether a request of that user is the controllers'.
+pub fn is_controllers(user: &str) -> bool {
     let account = user.strip_prefix(&format!("system:serviceaccount:{NAMESPACE}:"));
     account.is_some_and(|a| ACCOUNTS.contains(&a))
 }
@@ -323,7 +324,10 @@ pub async fn apply(client: &Client, object: &DynamicObject) -> Result<(), kube::
 }
 
 /// Makes definitions known, and waits until their kinds are served.
-async fn define(admin: &Client, wanted: &[DynamicObject]) -> Result<(), String> {
+///
+/// # Errors
+/// What the API says.
+pub async fn define(admin: &Client, wanted: &[DynamicObject]) -> Result<(), String> {
     let definitions: Api<CustomResourceDefinition> = Api::all(admin.clone());
     for definition in wanted {
         apply(admin, definition).await.map_err(|e| e.to_string())?;

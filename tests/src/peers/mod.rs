@@ -5,9 +5,11 @@
 //! * [`docker_registry`]: the reference registry.
 //! * [`web_server`]: `git http-backend` and files behind lighttpd.
 //! * [`access_log`]: what they were asked.
+//! * [`front`]: what stands before one and fails as asked.
 
 pub mod access_log;
 pub mod docker_registry;
+pub mod front;
 pub mod web_server;
 
 use std::path::{Path, PathBuf};

@@ -103,6 +103,11 @@ impl ArgoCd {
     pub fn knobs(&self) -> &Arc<Knobs> {
         &self.knobs
     }
+
+    /// Ends it before it is dropped: it acts on no Application any more.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
 }
 
 impl Drop for ArgoCd {
