@@ -53,6 +53,17 @@ spec:
         Self { deployed, freight }
     }
 
+    /// Gives the Project the credentials of a repository, by which it is told
+    /// which commits a revision contains.
+    ///
+    /// # Panics
+    /// When they are refused.
+    pub async fn opens(&self, name: &str, url: &str) {
+        let secret = crate::reviewed::secret(name, url, self.deployed.gitea.admin());
+        let secret = secret.replace(crate::reviewed::PROJECT, PROJECT);
+        self.deployed.pipeline.apply(&secret).await;
+    }
+
     /// Makes an Application in Argo CD's namespace that the Stage of its name
     /// may sync; `spec` is merged over what all have. Waits until Argo CD has
     /// looked at it.

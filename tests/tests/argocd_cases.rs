@@ -31,8 +31,9 @@ async fn syncs_that_succeed() {
     let url = repository.url();
     deployed.start_controllers();
     let ships = Ships::start(&deployed).await;
+    ships.opens("plain", &url).await;
 
-    // steps-argocd/13: created, and a first sync by a Promotion.
+    // Created, and a first sync by a Promotion.
     ships.stage("plain", &app("plain")).await;
     let made = ships.application("plain", &source(&url, "plain")).await;
     assert_eq!(made.data["status"]["sync"]["status"], "OutOfSync");
@@ -167,6 +168,8 @@ async fn others_at_work() {
     let mut spec = source(&url, "second");
     spec["syncPolicy"] = json!({"automated": {"prune": true, "selfHeal": true}});
     ships.application("automated", &spec).await;
+    // Its own first sync would race with the request and may replace it.
+    deployed.is_well("automated", &repository.commits("main").await[0]).await;
     ships.succeeds("automated").await;
     repository.write("main", &[("second/config.yaml", &config_map("second", "two"))]).await;
     ships.succeeds("automated").await;

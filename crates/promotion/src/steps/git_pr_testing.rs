@@ -114,6 +114,18 @@ impl Site {
         self.attempt(kind, config, Attempt::Again { output: None }, None).await
     }
 
+    /// An attempt of a step that began some seconds ago.
+    pub async fn after(
+        &self,
+        seconds: i64,
+        kind: &str,
+        config: Value,
+    ) -> Result<StepResult, StepError> {
+        let began = Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+        let attempt = Attempt::Again { output: None };
+        attempt_since(began, &self.world, &self.dir, kind, config, attempt, None).await
+    }
+
     /// One attempt of a step with alias `a`, after that output of its own.
     pub async fn attempt(
         &self,
@@ -134,6 +146,19 @@ pub async fn attempt_in(
     attempt: Attempt,
     output: Option<Value>,
 ) -> Result<StepResult, StepError> {
+    attempt_since(Timestamp::now(), world, dir, kind, config, attempt, output).await
+}
+
+/// An attempt of a step that began then.
+async fn attempt_since(
+    started_at: Timestamp,
+    world: &World,
+    dir: &tempfile::TempDir,
+    kind: &str,
+    config: Value,
+    attempt: Attempt,
+    output: Option<Value>,
+) -> Result<StepResult, StepError> {
     let registry = registry();
     let problems = registry.config_problems(kind, &config).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
@@ -146,7 +171,7 @@ pub async fn attempt_in(
         promotion_uid: "uid-1".into(),
         actor: String::new(),
         alias: "a".into(),
-        started_at: Timestamp::now(),
+        started_at,
         attempt,
         config,
         state,

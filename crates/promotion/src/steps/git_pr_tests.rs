@@ -495,8 +495,12 @@ async fn a_pull_request_is_merged_at_the_host() {
     let late = json!({"sourceBranch": "late", "targetBranch": "main"});
     site.run(OPEN, site.config(REPO, late)).await.unwrap();
     let config = site.config(REPO, json!({"prNumber": 2}));
-    let error = site.run(MERGE, config).await.unwrap_err();
+    let first = site.run(MERGE, config.clone()).await.unwrap();
+    assert_eq!(first.status, Status::Running, "the host may be looking still");
+    assert!(first.message.contains("there are conflicts"), "{}", first.message);
+    let error = site.after(31, MERGE, config).await.unwrap_err();
     assert!(error.message.contains("there are conflicts"), "{error}");
+    assert!(error.failed && error.terminal, "{error}");
     let missing = site.config(REPO, json!({"prNumber": 99}));
     let error = site.run(WAIT, missing).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::NotFound);
