@@ -10,7 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::{Client, Config};
+use kube::{Client, Config, ResourceExt};
 use sandbox::kubernetes::{ARGOCD_DEFINITIONS, Api as Embedded, Requests, Server as Served};
 use serde_json::json;
 use supercargo::sandbox::world::{self, NAMESPACES};
@@ -303,7 +303,8 @@ pub async fn client(path: &Path) -> Result<Client, String> {
     Client::try_from(config).map_err(|e| said(&e))
 }
 
-/// Applies an object as `kubectl apply --server-side` does.
+/// Applies an object as `kubectl apply --server-side` does. It gets the label
+/// [`MANAGER`]: a Project without a spec has no field that anybody manages.
 ///
 /// # Errors
 /// What the API says.
@@ -320,7 +321,9 @@ pub async fn apply(client: &Client, object: &DynamicObject) -> Result<(), kube::
         _ => Api::all_with(client.clone(), &resource),
     };
     let name = object.metadata.name.clone().unwrap_or_default();
-    api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await.map(drop)
+    let mut object = object.clone();
+    object.labels_mut().insert(MANAGER.to_owned(), String::new());
+    api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await.map(drop)
 }
 
 /// Makes definitions known, and waits until their kinds are served.

@@ -51,7 +51,7 @@ pub async fn remove(admin: &Client) -> Result<(), String> {
 }
 
 fn is_ours(object: &DynamicObject) -> bool {
-    object.managed_fields().iter().any(|f| f.manager.as_deref() == Some(MANAGER))
+    object.labels().contains_key(MANAGER)
 }
 
 /// Deletes a Project's namespace; Stages in it have finalizers too.
