@@ -3,3 +3,4 @@ pub mod argocd;
 pub mod git_host;
 pub mod kubernetes;
 pub mod registry;
+pub mod tls;

@@ -507,12 +507,88 @@ mod tests {
                 wanted.into_iter().map(|(f, d)| (at(f), d.to_owned())).collect();
             assert_eq!(errors(vec![item]), wanted, "{case}");
         }
+        let long = format!("a{}", "b".repeat(255));
+        let chart = |extra: Value| {
+            let mut fields = json!({"repoURL": "oci://x/y"});
+            fields.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            json!({ "chart": fields })
+        };
+        let more: Vec<(Value, Errors)> = vec![
+            (
+                git(json!({"branch": long})),
+                vec![("git.branch", "must have a maximum length of 255")],
+            ),
+            (git(json!({"branch": &long[..255]})), vec![]),
+            (
+                git(json!({"repoURL": "/etc/passwd"})),
+                vec![("git.repoURL", "must be a valid Git repository URL")],
+            ),
+            (git(json!({"discoveryLimit": -1})), vec![("git.discoveryLimit", "must be >= 1")]),
+            (
+                image(json!({"repoURL": ""})),
+                vec![
+                    ("image.repoURL", "must have a minimum length of 1"),
+                    ("image.repoURL", "must be a valid image repository URL"),
+                ],
+            ),
+            (
+                image(json!({"repoURL": "a:tag"})),
+                vec![("image.repoURL", "must be a valid image repository URL")],
+            ),
+            (
+                image(json!({"imageSelectionStrategy": "Newest"})),
+                vec![(
+                    "image.imageSelectionStrategy",
+                    "supported values: \"Digest\", \"Lexical\", \"NewestBuild\", \"SemVer\"",
+                )],
+            ),
+            (image(json!({"constraint": "bogus"})), vec![("image.constraint", "")]),
+            (
+                image(json!({"imageSelectionStrategy": "SemVer", "constraint": "bogus"})),
+                vec![("image.constraint", "")],
+            ),
+            (image(json!({"imageSelectionStrategy": "Lexical", "constraint": "bogus"})), vec![]),
+            (image(json!({"imageSelectionStrategy": "Digest", "constraint": "latest"})), vec![]),
+            (
+                chart(json!({"repoURL": ""})),
+                vec![
+                    ("chart.repoURL", "must have a minimum length of 1"),
+                    ("chart.repoURL", "must be a valid Helm repository URL"),
+                ],
+            ),
+            (
+                chart(json!({"repoURL": "ftp://x"})),
+                vec![("chart.repoURL", "must be a valid Helm repository URL")],
+            ),
+            (chart(json!({"semverConstraint": "bogus"})), vec![("chart.semverConstraint", "")]),
+            (
+                chart(json!({"discoveryLimit": 101})),
+                vec![("chart.discoveryLimit", "must be <= 100")],
+            ),
+            (
+                json!({"name": "n", "s3": {"discoveryLimit": 101}}),
+                vec![("s3.discoveryLimit", "must be <= 100")],
+            ),
+        ];
+        for (item, wanted) in more {
+            let wanted: Vec<(String, String)> =
+                wanted.into_iter().map(|(f, d)| (at(f), d.to_owned())).collect();
+            assert_eq!(errors(vec![item.clone()]), wanted, "{item}");
+        }
+        assert_eq!(
+            errors(vec![json!({"name": "n", "": {"discoveryLimit": 1}})]),
+            [("spec.subscriptions[0]".to_owned(), "must have a minimum length of 1".to_owned())]
+        );
         // spec: admission/A44: the webhook that gives defaults did not run.
         let rules = WarehouseRules { is_constraint: &|_| true, cache_by_tag_required: true };
         let raw = validate_subscriptions(&[image(json!({}))], rules);
         let details: Vec<&str> = raw.iter().map(|e| &*e.detail).collect();
         assert!(details[0].starts_with("caching image metadata by tag is required"), "{details:?}");
         assert_eq!(details[1], "must be >= 1");
+        let digest = json!({
+            "imageSelectionStrategy": "Digest", "constraint": "latest", "discoveryLimit": 1,
+        });
+        assert_eq!(validate_subscriptions(&[image(digest)], rules), [], "Digest is exempt");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use sources::git::Commits;
 use sources::image::CacheByTag;
 use sources::registry::ClientSettings;
-use sources::{Images, Settings as SourceSettings};
+use sources::{ChartSettings, Charts, Images, Settings as SourceSettings};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -41,14 +41,14 @@ pub const PROJECT: &str = "p";
 pub const GIT: &str = "https://git.example.com/";
 
 /// A classic chart repository: the index beside a registry of its own.
-pub struct Charts {
+pub struct ChartHost {
     registry: Option<Registry>,
     address: SocketAddr,
     /// Versions by chart, the newest first.
     published: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
-impl Charts {
+impl ChartHost {
     async fn start() -> Self {
         let registry = Registry::start(RegistryOptions::default()).await.unwrap();
         let address = registry.addr;
@@ -91,7 +91,7 @@ impl Charts {
         self.registry.as_ref().expect("the chart repository is there")
     }
 
-    /// Fails so until [`Charts::heal`].
+    /// Fails so until [`ChartHost::heal`].
     pub fn fail(&self, fault: Fault) {
         self.registry().traffic().fail(fault);
     }
@@ -132,7 +132,8 @@ pub struct Wanted {
     pub workers: usize,
     /// The longest that a registry, a chart repository or a Git host may take.
     pub patience: Option<Duration>,
-    /// Whether the registry speaks TLS, with a certificate that nobody knows.
+    /// Whether registry and Git host speak TLS, with certificates that nobody
+    /// knows.
     pub tls: bool,
 }
 
@@ -158,7 +159,7 @@ pub struct Bench {
     pub git: Option<GitHost>,
     /// The way there.
     pub front: Front,
-    pub charts: Charts,
+    pub charts: ChartHost,
     pub metrics: prometheus_client::registry::Registry,
     pub context: Arc<Context>,
     changed: Arc<Notify>,
@@ -194,8 +195,8 @@ impl Bench {
         let git = GitHost::start(options.clone()).await.unwrap();
         let listen: SocketAddr = git.url().trim_start_matches("http://").parse().unwrap();
         let git_options = GitHostOptions { listen, ..options };
-        let front = Front::start(listen).await;
-        let charts = Charts::start().await;
+        let front = Front::start(listen, wanted.tls).await;
+        let charts = ChartHost::start().await;
 
         let mirrors = format!("docker.io={0},ghcr.io={0}", registry.url());
         let mut client_settings = ClientSettings {
@@ -222,8 +223,12 @@ impl Bench {
         let commits = Commits::new(mirrors, sources::git::Settings::default());
         let options = LookupOptions { allow_http: true, ..LookupOptions::default() };
         let credentials = FixedCredentials::new(wanted.secrets, options);
-        let parts =
+        let mut parts =
             Parts::new(Images::new(settings).unwrap(), Arc::new(credentials)).with_commits(commits);
+        if wanted.patience.is_some() {
+            let bounds = ChartSettings { largest_index: 1 << 20, ..ChartSettings::default() };
+            parts.charts = Charts::new(parts.images.client(), bounds);
+        }
 
         let api = sandbox::kubernetes::Api::new();
         let client = api.client();

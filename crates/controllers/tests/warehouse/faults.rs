@@ -247,6 +247,7 @@ async fn a_chart_repository_in_trouble() {
     tokio::join!(
         trouble(Trouble::Drip(Duration::from_millis(20)), &["it took too long"]),
         trouble(Trouble::Cut, &["no answer from"]),
+        trouble(Trouble::Endless, &["the index is larger than 1 MiB"]),
         trouble(Trouble::Body("<html>: [".into()), &["error unmarshaling repository index from"]),
         trouble(Trouble::Redirect("index.yaml".into()), &["too many redirects"]),
         trouble(Trouble::Redirect("http://10.0.0.1/".into()), &["redirect to a private"]),
@@ -367,6 +368,24 @@ async fn a_git_host_that_sends_one_elsewhere() {
     // Another one in its place does not.
     bench.git = None;
     bench.git_back().await;
+    commit(&bench, "2").await;
+    recovered(&bench).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_git_host_that_nobody_vouches_for() {
+    let subscribed = |insecure: bool| {
+        often(json!({"git": with(REPOSITORY, json!({"insecureSkipTLSVerify": insecure}))}))
+    };
+    let bench = Bench::wanted(Wanted { tls: true, ..Wanted::default() }).await;
+    bench.git().create_repository("team/app.git", &[("a", "1")]).await.unwrap();
+    bench.create("w", subscribed(true)).await;
+    let good = well(&bench).await;
+    bench.patch("w", json!({"spec": subscribed(false)})).await;
+    let words = ["git.example.com", "certificate", "insecureSkipTLSVerify"];
+    kept(&bench, failing(&bench, &words).await, &good).await;
+    bench.patch("w", json!({"spec": subscribed(true)})).await;
     commit(&bench, "2").await;
     recovered(&bench).await;
     bench.stop().await;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -31,6 +31,7 @@ const ADVERTISED: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upl
 
 /// It ends when it is dropped.
 pub struct Front {
+    scheme: &'static str,
     address: SocketAddr,
     manner: watch::Sender<Manner>,
     task: tokio::task::JoinHandle<()>,
@@ -43,8 +44,10 @@ impl Drop for Front {
 }
 
 impl Front {
-    /// In front of the host at that address.
-    pub async fn start(host: SocketAddr) -> Self {
+    /// In front of the host at that address; if so wanted it speaks TLS, with a
+    /// certificate that nobody knows.
+    pub async fn start(host: SocketAddr, tls: bool) -> Self {
+        let acceptor = tls.then(|| sandbox::tls::acceptor(&["http/1.1"]).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (manner, asked) = watch::channel(Manner::Pass);
@@ -52,22 +55,30 @@ impl Front {
             while let Ok((near, _)) = listener.accept().await {
                 let mut asked = asked.clone();
                 let manner = *asked.borrow_and_update();
+                let acceptor = acceptor.clone();
+                let served = async move {
+                    match acceptor {
+                        Some(acceptor) => serve(acceptor.accept(near).await?, host, manner).await,
+                        None => serve(near, host, manner).await,
+                    }
+                };
                 tokio::spawn(async move {
                     tokio::select! {
                         // Whoever breaks off ends this.
-                        done = serve(near, host, manner) => drop(done),
+                        done = served => drop(done),
                         // A connection that is kept for later would go on.
                         _ = asked.changed() => {}
                     }
                 });
             }
         });
-        Self { address, manner, task }
+        let scheme = if tls { "https" } else { "http" };
+        Self { scheme, address, manner, task }
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// From now on connections fare so; those that there are break.
@@ -76,7 +87,11 @@ impl Front {
     }
 }
 
-async fn serve(mut near: TcpStream, host: SocketAddr, manner: Manner) -> std::io::Result<()> {
+async fn serve(
+    mut near: impl AsyncRead + AsyncWrite + Unpin,
+    host: SocketAddr,
+    manner: Manner,
+) -> std::io::Result<()> {
     match manner {
         Manner::Pass => return pass(near, host, usize::MAX).await,
         Manner::Cut(after) => return pass(near, host, after).await,
@@ -122,9 +137,13 @@ async fn serve(mut near: TcpStream, host: SocketAddr, manner: Manner) -> std::io
 }
 
 /// Passes bytes on, and breaks off once the host has sent so many.
-async fn pass(mut near: TcpStream, host: SocketAddr, most: usize) -> std::io::Result<()> {
+async fn pass(
+    near: impl AsyncRead + AsyncWrite,
+    host: SocketAddr,
+    most: usize,
+) -> std::io::Result<()> {
     let mut far = TcpStream::connect(host).await?;
-    let (mut near_read, mut near_write) = near.split();
+    let (mut near_read, mut near_write) = tokio::io::split(near);
     let (mut far_read, mut far_write) = far.split();
     let up = tokio::io::copy(&mut near_read, &mut far_write);
     let down = async {

@@ -123,7 +123,8 @@ impl Registry {
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let (scheme, server) = if options.tls {
-            let acceptor = tls::acceptor()?;
+            let acceptor =
+                crate::tls::acceptor(&["h2", "http/1.1"]).map_err(RegistryError::Certificate)?;
             ("https", tokio::spawn(tls::serve(listener, acceptor, router)))
         } else {
             let serve = async move {

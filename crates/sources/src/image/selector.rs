@@ -2,16 +2,13 @@
 //! function of the subscription and the tags.
 
 use api::ImageSubscription;
-use regex::bytes::{Regex, RegexBuilder};
+use regex::Regex;
 
 use super::metadata::Platform;
 use super::report::{Reason, TagReport};
 use crate::error::Error;
 use crate::registry::Address;
 use crate::semver::{Constraint, Version, newest_first};
-
-/// Memory that one compiled expression may take, bytes.
-const REGEX_SIZE: usize = 1024 * 1024;
 
 /// How images are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,10 +174,10 @@ impl Selector {
     }
 
     fn named(&self, tag: &str) -> Result<(), Reason> {
-        if self.ignore.iter().any(|r| r.is_match(tag.as_bytes())) {
+        if self.ignore.iter().any(|r| r.is_match(tag)) {
             return Err(Reason::Ignored);
         }
-        if !self.allow.is_empty() && !self.allow.iter().any(|r| r.is_match(tag.as_bytes())) {
+        if !self.allow.is_empty() && !self.allow.iter().any(|r| r.is_match(tag)) {
             return Err(Reason::NotAllowed);
         }
         Ok(())
@@ -226,54 +223,15 @@ fn removed(field: &str) -> Error {
     ))
 }
 
-/// Compiles expressions as Go reads them: classes are ASCII, `\Q…\E` quotes
-/// (`warehouses` 4.1).
+/// Compiles expressions as Go reads them (`warehouses` 4.1).
 fn expressions(texts: &[String], which: &str) -> Result<Vec<Regex>, Error> {
     let compile = |text: &String| {
-        RegexBuilder::new(&unquoted(text)).unicode(false).size_limit(REGEX_SIZE).build().map_err(
-            |error| {
-                Error::Config(format!(
-                    "error compiling {which} tags regex: error compiling regular expression {text:?}: {}",
-                    last_line(&error.to_string())
-                ))
-            },
-        )
+        expr::compile_regex(text).map_err(|error| {
+            Error::Config(format!(
+                "error compiling {which} tags regex: error compiling regular expression {text:?}: {}",
+                error.message()
+            ))
+        })
     };
     texts.iter().map(compile).collect()
-}
-
-/// The parser's verdict, without its picture of the expression.
-fn last_line(text: &str) -> String {
-    let line = text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or_default();
-    line.trim().trim_start_matches("error: ").to_owned()
-}
-
-fn unquoted(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            result.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('Q') => {
-                let mut quoted = String::new();
-                while let Some(c) = chars.next() {
-                    if c == '\\' && chars.peek() == Some(&'E') {
-                        chars.next();
-                        break;
-                    }
-                    quoted.push(c);
-                }
-                result.push_str(&regex::escape(&quoted));
-            }
-            Some(other) => {
-                result.push('\\');
-                result.push(other);
-            }
-            None => result.push('\\'),
-        }
-    }
-    result
 }

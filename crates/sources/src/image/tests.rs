@@ -58,6 +58,24 @@ fn tags_are_selected_as_the_strategy_says() {
             &["c", "b", "a", "B"],
         ),
         ("quoted", json!({"allowTagsRegexes": ["^\\Q1.0\\E"]}), &["1.0.0", "120.0.0"], &["1.0.0"]),
+        (
+            "an expression is searched for, and case counts",
+            json!({"imageSelectionStrategy": "Lexical", "allowTagsRegexes": ["rc"]}),
+            &["1-rc1", "1-RC1", "rc", "1"],
+            &["rc", "1-rc1"],
+        ),
+        (
+            "classes are ASCII",
+            json!({"imageSelectionStrategy": "Lexical", "allowTagsRegexes": ["^\\d$", "^\\w\\b!$"]}),
+            &["1", "\u{663}", "a!", "\u{e9}!"],
+            &["a!", "1"],
+        ),
+        (
+            "a vertical tab is no space",
+            json!({"imageSelectionStrategy": "Lexical", "allowTagsRegexes": ["^\\s$"]}),
+            &[" ", "\u{b}", "\u{c}", "\t"],
+            &[" ", "\u{c}", "\t"],
+        ),
     ] {
         assert_eq!(selected(fields, tags), expected, "{id}");
     }
@@ -103,7 +121,7 @@ fn what_cannot_be_selected_with() {
         ),
         (
             json!({"allowTagsRegexes": ["("]}),
-            "error building tag based selector: error compiling allow tags regex: error compiling regular expression \"(\": unclosed group",
+            "error building tag based selector: error compiling allow tags regex: error compiling regular expression \"(\": error parsing regexp: invalid pattern `(`: unclosed group",
         ),
         (
             json!({"ignoreTagsRegexes": ["(?=a)"]}),
