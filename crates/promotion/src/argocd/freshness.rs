@@ -4,8 +4,9 @@
 //! Argo CD writes the end of an operation first and the new health some 50 ms
 //! later, and its times have whole seconds (`steps-argocd` 13.1). A comparison
 //! in the very second in which the operation ended may be from before it, so
-//! it is trusted only once the Application has changed again or two seconds
-//! have passed.
+//! it is trusted only once the Application has changed again, two seconds have
+//! passed, or it says itself that what was synced is what is there: before a
+//! sync that changes anything it says OutOfSync.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -38,11 +39,24 @@ pub fn trust(app: &Application, settled: bool, now: Timestamp) -> Trust {
     match app.status.reconciled_at {
         Some(reconciled) if reconciled > finished => Trust::Fresh,
         Some(reconciled) if reconciled == finished => match settling(finished, now) {
-            Some(rest) if !settled => Trust::Settling(rest),
+            Some(rest) if !settled && !tells_of_the_sync(app) => Trust::Settling(rest),
             _ => Trust::Fresh,
         },
         _ => Trust::Stale,
     }
+}
+
+/// Whether the comparison finds the revisions that the last operation synced,
+/// and finds them applied.
+fn tells_of_the_sync(app: &Application) -> bool {
+    let state = app.status.operation_state.as_ref();
+    let result = state.and_then(|state| state.sync_result.as_ref());
+    result.is_some_and(|result| {
+        let synced = result.observed();
+        synced.iter().all(|revision| !revision.is_empty())
+            && app.status.sync.status == "Synced"
+            && app.status.sync.observed() == synced
+    })
 }
 
 /// How much of the settling time after an operation's end is left.
@@ -142,6 +156,33 @@ mod tests {
                 "{reconciled:?} {finished:?} {settled}"
             );
         }
+    }
+
+    #[test]
+    fn what_tells_of_the_sync_need_not_settle() {
+        let second = "2026-11-24T21:47:35Z";
+        let now = "2026-11-24T21:47:35.5Z".parse().unwrap();
+        let rest = Trust::Settling(Duration::from_millis(1500));
+        // (sync status, revision compared, revision synced, trust)
+        let cases = [
+            ("Synced", "new", "new", Trust::Fresh),
+            ("OutOfSync", "new", "new", rest),
+            ("Synced", "old", "new", rest),
+            ("Synced", "", "", rest),
+        ];
+        for (status, compared, synced, expected) in cases {
+            let app = samples::from(json!({
+                "metadata": {"namespace": "argocd", "name": "a", "resourceVersion": "1"},
+                "status": {
+                    "reconciledAt": second,
+                    "sync": {"status": status, "revision": compared},
+                    "operationState": {"finishedAt": second, "syncResult": {"revision": synced}},
+                },
+            }));
+            assert_eq!(trust(&app, false, now), expected, "{status} {compared} {synced}");
+        }
+        let nothing_synced = app("1", Some(second), Some(second));
+        assert_eq!(trust(&nothing_synced, false, now), rest);
     }
 
     #[test]
