@@ -23,8 +23,9 @@ const IMAGE: &str = "example/fleet-web";
 const STAGES: usize = 500;
 /// Requests to the API under way at a time.
 const AHEAD: usize = 32;
-/// How long nothing is written before a fleet is at rest.
-const REST: Duration = Duration::from_secs(6);
+/// How long nothing is written before a fleet is at rest: registries are asked at
+/// so many requests a second, and looks that wait write nothing.
+const REST: Duration = Duration::from_secs(15);
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -199,9 +199,15 @@ fn version_of<K: Resource>(item: &K, version: &mut String) {
     }
 }
 
-/// The object, or the key of one that does not decode.
+/// The object, or the key of one that does not decode. It comes without its
+/// managed fields, which are often half of it: they need not wait in memory for
+/// the last page of a listing.
 fn decoded<K: Resource + Clone>(item: DeserializeGuard<K>, kind: &str) -> Result<K, Key> {
-    item.0.map_err(|invalid| {
+    let stripped = item.0.map(|mut object| {
+        object.meta_mut().managed_fields = None;
+        object
+    });
+    stripped.map_err(|invalid| {
         let key = Key::new(
             invalid.metadata.namespace.unwrap_or_default(),
             invalid.metadata.name.unwrap_or_default(),
