@@ -202,6 +202,9 @@ impl Gitea {
             Some(405) if said.contains("try again later") => Ok(Merge::unsettled(CONFLICTS)),
             Some(405) => Ok(Merge::not_ready(if why.is_empty() { "it was refused" } else { why })),
             Some(409) if said.contains("out of date") => Ok(Merge::unsettled(why)),
+            // The base has moved, which the merge noticed before the look for
+            // conflicts did: what git said is in fields without a message.
+            Some(409) if said.is_empty() => Ok(Merge::unsettled(BASE_MOVED)),
             _ if error.class() == ErrorClass::Config => Err(rejected(number, said)),
             _ => Err(error),
         }
@@ -210,6 +213,10 @@ impl Gitea {
 
 /// Gitea says neither which.
 const CONFLICTS: &str = "it cannot be merged: there are conflicts, or they are being looked for";
+
+/// Nor does it say which to a merge that found out by itself.
+const BASE_MOVED: &str = "it cannot be merged into its base as that is now: there are conflicts, or \
+                          it cannot be fast-forwarded";
 
 fn rejected(number: i64, said: &str) -> ForgeError {
     ForgeError::State(format!("merge rejected for pull request {number}{said}"))

@@ -235,6 +235,8 @@ async fn what_gitea_refuses() {
         (405, "Please try again later", (true, "conflicts, or they are being looked for")),
         (409, "merge push out of date", (true, "merge push out of date")),
         (409, "head out of date", (true, "head out of date")),
+        // What git said stands in fields of its own, without a message.
+        (409, "", (true, "there are conflicts")),
     ] {
         match refused(status, said).await {
             Ok(Merge::NotReady { why, unsettled }) => {
