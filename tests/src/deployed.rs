@@ -2,6 +2,7 @@
 //! judged by what Argo CD writes, and what they deploy is looked at in the
 //! cluster.
 
+use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use peers::{ArgoCd, Gitea, Program, Repository, argocd};
@@ -136,12 +137,38 @@ impl Deployed {
         what: &str,
         fits: impl Fn(&Value) -> bool,
     ) -> DynamicObject {
-        let api = self.applications(argocd::NAMESPACE);
-        await_that::answer(&format!("{what} of Application {name}"), || async {
+        self.application_in(argocd::NAMESPACE, name, what, fits).await
+    }
+
+    /// The same in another namespace.
+    ///
+    /// # Panics
+    /// With what Argo CD said last, when it does not.
+    pub async fn application_in(
+        &self,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> DynamicObject {
+        let api = self.applications(namespace);
+        let mut pause = tokio::time::interval(std::time::Duration::from_millis(20));
+        let until = tokio::time::Instant::now() + await_that::PATIENCE;
+        loop {
+            pause.tick().await;
             let found = api.get_opt(name).await.expect("Applications can be read");
-            found.filter(|a| fits(&a.data))
-        })
-        .await
+            if let Some(found) = &found
+                && fits(&found.data)
+            {
+                return found.clone();
+            }
+            assert!(
+                tokio::time::Instant::now() < until,
+                "{what} of Application {name} did not come about; it is {}; {}",
+                found.map(|f| f.data).unwrap_or_default(),
+                self.argocd.last_words()
+            );
+        }
     }
 
     /// Waits until an Application is Synced and Healthy at the revision.
@@ -169,6 +196,22 @@ impl Deployed {
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         Api::namespaced_with(self.pipeline.client(), namespace, &resource)
+    }
+
+    /// Asks Argo CD to look at an Application again, whatever it has kept, and
+    /// waits until it has.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn refresh(&self, name: &str) -> DynamicObject {
+        const REFRESH: &str = "argocd.argoproj.io/refresh";
+        self.change(name, &json!({"metadata": {"annotations": {REFRESH: "hard"}}})).await;
+        let api = self.applications(argocd::NAMESPACE);
+        await_that::answer(&format!("a look at Application {name}"), || async {
+            let found = api.get(name).await.expect("Applications can be read");
+            (!found.annotations().contains_key(REFRESH)).then_some(found)
+        })
+        .await
     }
 
     /// Changes an Application by a merge patch, as somebody else does.

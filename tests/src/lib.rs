@@ -21,7 +21,8 @@
 //! * [`ships`]: Stages that only ask that Argo CD to sync.
 //! * [`skipped`]: saying that a test was passed over.
 //! * [`unreliable`]: a way to the Kubernetes API that fails as asked.
-//! * [`deployed`]: a pipeline beside a real Argo CD.
+//! * [`deployed`]: a pipeline beside a real Argo CD; [`promptness`]: how soon a
+//!   Promotion ends after what Argo CD wrote last.
 //! * [`described`]: what a user sees of an object.
 
 pub mod await_that;
@@ -39,6 +40,7 @@ pub mod leftovers;
 pub mod parts;
 pub mod peers;
 pub mod pipeline;
+pub mod promptness;
 pub mod release;
 pub mod reviewed;
 pub mod rights;

@@ -3,10 +3,12 @@
 
 use api::{Promotion, PromotionPhase};
 use kube::ResourceExt;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use peers::argocd;
 use serde_json::{Value, json};
 
 use crate::deployed::Deployed;
+use crate::promptness::Promptness;
 use crate::{await_that, cluster};
 
 /// The Project.
@@ -48,8 +50,17 @@ spec:
             ))
             .await;
         deployed.namespace(TARGET).await;
-        let freight = await_that::object(pipeline.of::<api::Freight>(PROJECT), "Freight", |_| true);
-        let freight = freight.await.name_any();
+        Self::again(deployed).await
+    }
+
+    /// What [`start`](Ships::start) has made before, after a pause in which a
+    /// part of Argo CD was changed.
+    ///
+    /// # Panics
+    /// When it was not made.
+    pub async fn again(deployed: &'a Deployed) -> Self {
+        let freight = deployed.pipeline.of::<api::Freight>(PROJECT);
+        let freight = await_that::object(freight, "Freight", |_| true).await.name_any();
         Self { deployed, freight }
     }
 
@@ -86,12 +97,26 @@ spec:
     /// # Panics
     /// When it is refused.
     pub async fn apply_application(&self, name: &str, stages: &str, spec: &Value) {
+        self.apply_application_in(argocd::NAMESPACE, name, stages, spec).await;
+    }
+
+    /// The same in another namespace.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn apply_application_in(
+        &self,
+        namespace: &str,
+        name: &str,
+        stages: &str,
+        spec: &Value,
+    ) {
         let stages: Vec<String> =
             stages.split(',').map(|stage| format!("{PROJECT}:{stage}")).collect();
         let mut application = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": {
-                "name": name, "namespace": "argocd",
+                "name": name, "namespace": namespace,
                 "annotations": {"kargo.akuity.io/authorized-stage": stages.join(",")},
             },
             "spec": {
@@ -191,6 +216,42 @@ spec:
         (status.phase, status.message)
     }
 
+    /// Waits until Argo CD has made a [`hook`], in the middle of a sync.
+    pub async fn holds(&self, hook: &str) {
+        let pods = self.deployed.objects("v1", "Pod", TARGET);
+        await_that::answer(&format!("Pod {hook}"), || async {
+            pods.get_opt(hook).await.expect("the cluster answers")
+        })
+        .await;
+    }
+
+    /// Says that a [`hook`] has done its work, as a node does.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub async fn lets_go(&self, hook: &str) {
+        let pods = self.deployed.objects("v1", "Pod", TARGET);
+        let done = json!({"status": {"phase": "Succeeded"}});
+        let patched = pods.patch_status(hook, &PatchParams::default(), &Patch::Merge(&done)).await;
+        patched.unwrap_or_else(|e| panic!("{hook}: {e}"));
+    }
+
+    /// Promotes to a Stage, which succeeds; prints how soon it has after the
+    /// end of the sync of the Application of the same name was to be seen.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn succeeds_promptly(&self, stage: &str) -> String {
+        let applications = self.deployed.applications(argocd::NAMESPACE);
+        let promptness = Promptness::of(applications, stage);
+        let name = self.succeeds(stage).await;
+        match promptness.milliseconds_since_the_end_for(&name) {
+            Some(time) => println!("{name} succeeded {time} ms after its sync had"),
+            None => println!("{name} succeeded before the end of its sync was seen here"),
+        }
+        name
+    }
+
     /// Promotes to a Stage, which succeeds.
     ///
     /// # Panics
@@ -201,6 +262,22 @@ spec:
         assert_eq!(phase, PromotionPhase::Succeeded, "{stage}: {message}");
         name
     }
+}
+
+/// A Pod that Argo CD makes before it syncs anything, and waits for: the sync
+/// runs until [`Ships::lets_go`], for no node takes Pods.
+pub fn hook(name: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+  annotations: {{argocd.argoproj.io/hook: PreSync}}
+spec:
+  restartPolicy: Never
+  containers: [{{name: check, image: 'ghcr.io/example/check:1'}}]
+"
+    )
 }
 
 /// A ConfigMap as a manifest.

@@ -37,27 +37,27 @@ async fn syncs_that_succeed() {
     ships.stage("plain", &app("plain")).await;
     let made = ships.application("plain", &source(&url, "plain")).await;
     assert_eq!(made.data["status"]["sync"]["status"], "OutOfSync");
-    ships.succeeds("plain").await;
+    ships.succeeds_promptly("plain").await;
     assert_eq!(value_of(&deployed, "plain").await.as_deref(), Some("one"));
 
     // A new commit: it ends at the new head.
     repository.write("main", &[("plain/config.yaml", &config_map("plain", "two"))]).await;
-    let name = ships.succeeds("plain").await;
+    let name = ships.succeeds_promptly("plain").await;
     assert_eq!(value_of(&deployed, "plain").await.as_deref(), Some("two"));
     let head = repository.commits("main").await.remove(0);
     let application = deployed.is_well("plain", &head).await;
     assert_eq!(Deployed::synced_for(&application), [name]);
 
     // Nothing to do.
-    ships.succeeds("plain").await;
+    ships.succeeds_promptly("plain").await;
 
     // A file that is no manifest.
     repository.write("main", &[("plain/notes.yaml", "- not\n- a manifest\n")]).await;
     let odd = ships.promote("plain").await;
     let (phase, message) = ships.end(&odd).await;
-    println!("a file that is no manifest: {phase:?} {message}");
+    assert_eq!(phase, PromotionPhase::Succeeded, "{message}");
     repository.write("main", &[("plain/notes.yaml", &config_map("notes", "mended"))]).await;
-    ships.succeeds("plain").await;
+    ships.succeeds_promptly("plain").await;
     assert_eq!(value_of(&deployed, "notes").await.as_deref(), Some("mended"));
 
     // Pinned by the patch: at that revision, not at the head.

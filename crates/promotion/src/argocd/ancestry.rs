@@ -66,30 +66,46 @@ impl Ancestry {
 
     /// Looks up what is not known yet, with the credentials of `project`:
     /// in the mirror as it is, else after a fetch. What cannot be found out
-    /// stays open; why is logged.
+    /// stays open; why is logged and returned, each for its question.
     pub async fn look_up(
         &self,
         questions: &[Question],
         project: &str,
         world: &World,
         cancel: &CancellationToken,
-    ) {
+    ) -> Vec<(Question, String)> {
+        let mut unknown = Vec::new();
         for question in questions.iter().filter(|q| self.is_open(q)) {
-            let Some(access) = &world.git else { return };
+            let Some(access) = &world.git else { return unknown };
             let asked = ask(&access.git, question, project, world, cancel).await;
             match asked {
                 Ok(Some(answer)) => self.note(&question.seen, &question.desired, answer),
                 // The server has neither or only one of them: not contained.
                 Ok(None) => {}
-                Err(why) => tracing::warn!(
-                    repository = credentials_free(&question.repo_url),
-                    seen = question.seen,
-                    desired = question.desired,
-                    "cannot find out whether the revision contains the commit: {why}"
-                ),
+                Err(why) => {
+                    tracing::warn!(
+                        repository = credentials_free(&question.repo_url),
+                        seen = question.seen,
+                        desired = question.desired,
+                        "cannot find out whether the revision contains the commit: {why}"
+                    );
+                    unknown.push((question.clone(), why));
+                }
             }
         }
+        unknown
     }
+}
+
+/// That it cannot be found out what Argo CD has synced to, and what to do.
+pub fn unreadable(question: &Question, why: &str) -> String {
+    let Question { repo_url, seen, desired } = question;
+    let repository = credentials_free(repo_url);
+    format!(
+        "Argo CD has synced to {seen}, and whether that contains the desired revision {desired} \
+         cannot be found out: {why}; let the Project read {repository} by a Secret labelled \
+         kargo.akuity.io/cred-type: git, or set updateTargetRevision"
+    )
 }
 
 fn credentials_free(url: &str) -> String {

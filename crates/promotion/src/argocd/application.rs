@@ -337,6 +337,19 @@ impl OperationState {
     }
 }
 
+impl Application {
+    /// Why Argo CD holds an operation back before it has begun to sync, in its
+    /// words: a sync window that denies. Nothing while it works, for then its
+    /// words change all the time.
+    pub fn blocked(&self) -> Option<&str> {
+        let state = self.status.operation_state.as_ref()?;
+        let result = state.sync_result.as_ref()?;
+        let nothing_yet = result.observed().iter().all(|revision| revision.is_empty());
+        (!state.is_completed() && nothing_yet && !state.message.is_empty())
+            .then_some(state.message.as_str())
+    }
+}
+
 /// Whether an operation of this phase is over.
 pub fn is_completed(phase: &str) -> bool {
     matches!(phase, "Succeeded" | "Failed" | "Error")

@@ -52,11 +52,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::argocd::ancestry::Ancestry;
+use crate::argocd::ancestry::{Ancestry, unreadable};
 use crate::argocd::application::{Application, GROUP, Initiator, KIND as APPLICATION, VERSION};
 use crate::argocd::authorization;
 use crate::argocd::decision::{
-    Asked, Decision, Reason, Wish, decide, open_questions, pause, sort_phases,
+    Asked, Decision, MAX_PAUSE, Reason, Wish, decide, open_questions, pause, sort_phases,
 };
 use crate::argocd::lookup::{Target, find_authorized};
 use crate::argocd::patch::{self, CONTROLLER};
@@ -165,6 +165,9 @@ struct Pass<'a> {
     checks: Vec<Value>,
     phases: Vec<String>,
     messages: Vec<String>,
+    /// Why it cannot be told whether an Application is where it should be, by
+    /// [`key`].
+    unknown: BTreeMap<String, String>,
     retry_after: Option<Duration>,
 }
 
@@ -196,6 +199,7 @@ impl<'a> Pass<'a> {
             checks: Vec::new(),
             phases: Vec::new(),
             messages: Vec::new(),
+            unknown: BTreeMap::new(),
             retry_after: None,
         }
     }
@@ -244,7 +248,7 @@ impl<'a> Pass<'a> {
     /// What the Application's state means. Before it means another request,
     /// the mirrors are asked whether what our request brought contains the
     /// desired commits.
-    async fn decide(&self, app: &Application, updates: &[SourceUpdate]) -> Decision {
+    async fn decide(&mut self, app: &Application, updates: &[SourceUpdate]) -> Decision {
         let desired = desired_revisions(app.sources(), updates);
         let wish = Wish {
             promotion: &self.context.promotion,
@@ -262,8 +266,13 @@ impl<'a> Pass<'a> {
             return decision;
         }
         let StepContext { project, cancel, .. } = self.context;
-        self.ancestry.look_up(&open, project, self.world, cancel).await;
-        decide(app, &wish)
+        let unknown = self.ancestry.look_up(&open, project, self.world, cancel).await;
+        let decision = decide(app, &wish);
+        match unknown.first() {
+            Some((question, why)) => self.unknown.insert(key(app), unreadable(question, why)),
+            None => self.unknown.remove(&key(app)),
+        };
+        decision
     }
 
     async fn application(
@@ -273,10 +282,18 @@ impl<'a> Pass<'a> {
     ) -> Result<(), StepError> {
         let mut decision = self.decide(app, updates).await;
         if let Decision::Ask(reason) = &decision {
+            let unknown = self.unknown.get(&key(app));
             if let Reason::Unsatisfied(message) = reason {
-                self.messages.push(message.clone());
+                self.messages.push(unknown.unwrap_or(message).clone());
             }
-            decision = match self.left_of_pause(app, reason, Timestamp::now()) {
+            let asked = self.requests.get(&key(app)).map_or(0, |r| r.count);
+            let left = if unknown.is_some() && asked >= MOST_ASKED_BLINDLY {
+                // Another sync would tell no more than the last one did.
+                Some(MAX_PAUSE)
+            } else {
+                self.left_of_pause(app, reason, Timestamp::now())
+            };
+            decision = match left {
                 Some(left) => {
                     self.look_again_after(left);
                     running()
@@ -295,6 +312,11 @@ impl<'a> Pass<'a> {
                     Asking::Instead(decision) => decision,
                 },
             };
+        }
+        if matches!(decision, Decision::Wait { .. })
+            && let Some(message) = app.blocked()
+        {
+            self.messages.push(format!("{}: {message}", app.title()));
         }
         match decision {
             Decision::Wait { phase } => self.phases.push(phase),
@@ -345,7 +367,7 @@ impl<'a> Pass<'a> {
     /// Asks for a sync, unless the live object says otherwise than the cached
     /// one did. The request takes effect only on the object as it was read.
     async fn ask(
-        &self,
+        &mut self,
         cached: &Application,
         updates: &[SourceUpdate],
     ) -> Result<Asking, StepError> {
@@ -482,6 +504,9 @@ impl<'a> Pass<'a> {
 
 /// How often a request is sent when somebody else keeps changing the object.
 const PATCH_ATTEMPTS: u32 = 5;
+/// How many syncs a step asks for while it cannot tell whether the revision
+/// that one ends at contains the desired one: the first may have come too early.
+const MOST_ASKED_BLINDLY: u32 = 2;
 /// How long to wait between two of them.
 const PATCH_PAUSE: Duration = Duration::from_millis(10);
 /// How many incompatible Applications a message lists.

@@ -460,6 +460,54 @@ async fn a_head_that_contains_the_desired_commit_will_do() {
     assert_eq!(result.status, PromotionStepStatus::Running);
 }
 
+/// Nobody gave the Project the credentials: no sync after sync, but words.
+#[tokio::test]
+async fn what_cannot_be_looked_up_is_not_asked_for_again_and_again() {
+    let url = "http://127.0.0.1:1/team/app";
+    let (seen, desired) = ("a".repeat(40), "b".repeat(40));
+    let mut object = app("a", OURS, "Succeeded");
+    object["spec"]["source"]["repoURL"] = json!(url);
+    object["status"]["operationState"]["syncResult"]["revision"] = json!(seen);
+    let config = json!({"apps": [{"name": "a", "sources": [
+        {"repoURL": url, "desiredRevision": desired}]}]});
+    let dir = tempfile::tempdir().unwrap();
+    let options = git::GitOptions::new(dir.path().join("mirrors"));
+    let access = GitAccess::new(std::sync::Arc::new(git::Git::open(options).unwrap()));
+    let earlier = Timestamp::now() - Duration::from_secs(600);
+    for (count, patches) in [(1, 1), (2, 0), (3, 0)] {
+        let argocd = fake(&[object.clone()]);
+        let world = World { git: Some(access.clone()), ..world(&argocd) };
+        let output = json!({"requests": {"argocd/a": {"at": earlier, "count": count}}});
+        let attempt = Attempt::Again { output: output.as_object().cloned() };
+        let (context, _dir) = context(config.clone(), attempt);
+        let result = ArgoCdUpdate.run(&context, &world).await.unwrap();
+        assert_eq!(result.status, PromotionStepStatus::Running);
+        assert_eq!(argocd.patches().len(), patches, "after {count}");
+        for words in [&*seen, &*desired, "cannot be found out", "kargo.akuity.io/cred-type: git"] {
+            assert!(result.message.contains(words), "{}", result.message);
+        }
+        if patches == 0 {
+            assert_eq!(result.retry_after, Some(Duration::from_secs(60)));
+        }
+    }
+}
+
+/// A sync window that denies is told in Argo CD's words.
+#[tokio::test]
+async fn what_holds_a_sync_back_is_told() {
+    let mut object = app("a", OURS, "Running");
+    let state = &mut object["status"]["operationState"];
+    state["message"] = json!("Sync operation blocked by sync window");
+    state["syncResult"] = json!({"revision": ""});
+    let argocd = fake(&[object]);
+    let output = json!({"requests": {"argocd/a": {"at": Timestamp::now(), "count": 1}}});
+    let attempt = Attempt::Again { output: output.as_object().cloned() };
+    let result = run(&argocd, json!([{"name": "a"}]), attempt).await.unwrap();
+    assert_eq!(result.status, PromotionStepStatus::Running);
+    assert!(result.message.contains("blocked by sync window"), "{}", result.message);
+    assert!(argocd.patches().is_empty());
+}
+
 #[tokio::test]
 async fn nothing_is_asked_once_the_process_is_to_end() {
     let argocd = fake(&[app("a", None, "")]);
