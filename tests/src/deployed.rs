@@ -233,8 +233,9 @@ impl Deployed {
         infos.filter(named).filter_map(|i| i["value"].as_str()).map(str::to_owned).collect()
     }
 
-    /// How often the controllers have changed Applications: each is a request
-    /// to sync. By the API server's audit log.
+    /// How often the controllers have asked for a sync of an Application: each
+    /// request leaves an Event. (A patch may be a mere request to look again.)
+    /// By the API server's audit log.
     ///
     /// # Panics
     /// When the log cannot be read.
@@ -244,8 +245,8 @@ impl Deployed {
         entries
             .iter()
             .filter(|e| cluster::is_controllers(&e.user))
-            .filter(|e| e.resource == "applications" && e.name == application)
-            .filter(|e| matches!(e.verb.as_str(), "patch" | "update") && e.code < 300)
+            .filter(|e| e.resource == "events" && e.verb == "create" && e.code < 300)
+            .filter(|e| e.name.strip_prefix(application).is_some_and(|n| n.starts_with('.')))
             .count()
     }
 }
