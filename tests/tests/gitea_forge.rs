@@ -71,7 +71,7 @@ async fn opened_found_looked_at_and_merged() {
     assert_eq!(opened.merge_commit, None);
     assert!(opened.created_at.is_some());
     let found = forge.find(&Search::open("promotion", "main")).await.expect("they are listed");
-    assert_eq!(found, [opened.clone()]);
+    assert_eq!(found, std::slice::from_ref(&opened));
     assert!(forge.find(&Search::all("other", "main")).await.expect("they are listed").is_empty());
     let again = forge.create(&new("promotion", "key", &[])).await;
     assert!(matches!(again, Err(ForgeError::AlreadyExists { .. })), "{again:?}");
