@@ -8,6 +8,8 @@ pub const REVERIFY: &str = "kargo.akuity.io/reverify";
 pub const ABORT: &str = "kargo.akuity.io/abort";
 /// Who made a Promotion.
 pub const CREATE_ACTOR: &str = "kargo.akuity.io/create-actor";
+/// When the controller first saw a Promotion whose name a user chose (a ULID).
+pub const ORDINAL: &str = "kargo.akuity.io/ordinal";
 /// The Stages that may change an Argo CD Application.
 pub const AUTHORIZED_STAGE: &str = "kargo.akuity.io/authorized-stage";
 /// The Applications that a Stage's Promotions touch, for user interfaces.

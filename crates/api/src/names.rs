@@ -28,6 +28,12 @@ fn next_ulid(now: Timestamp) -> ulid::Ulid {
     next
 }
 
+/// Where a Promotion whose name a user chose stands among those of one second:
+/// a ULID of `now`, as in the other names.
+pub fn ordinal(now: Timestamp) -> String {
+    next_ulid(now).to_string().to_lowercase()
+}
+
 fn named(prefix: &str, hash: &str, now: Timestamp) -> String {
     let cut = |text: &str, at: usize| {
         let mut at = at.min(text.len());

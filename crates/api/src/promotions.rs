@@ -1,9 +1,11 @@
 //! The order of a Stage's Promotions (`api` 7.10): by the time of their
-//! making, then by name.
+//! making.
 //!
-//! The names that admission gives sort by the same time, to the millisecond.
-//! A name that a user chose, where no admission webhook stands before the API,
-//! says nothing; the creation time does.
+//! The API server keeps that time in whole seconds, in which several Promotions
+//! may be made and even end. The names that admission gives tell it to the
+//! millisecond. A name that a user chose, where no admission webhook stands
+//! before the API, says nothing: the controller notes on such a Promotion when
+//! it first saw it.
 
 use std::cmp::Ordering;
 
@@ -14,18 +16,41 @@ use crate::promotion::Promotion;
 use crate::stage::PromotionReference;
 
 /// Where a Promotion stands among those of its Stage: when it was made, in
-/// whole seconds, then its name.
+/// whole seconds, then its place within that second, then its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     made: Option<i64>,
+    within: Within,
     name: String,
+}
+
+/// The place among Promotions of one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Within {
+    /// The ULID of its name or, where a user chose that, of its
+    /// [`ORDINAL`](crate::annotations::ORDINAL).
+    Known(ulid::Ulid),
+    /// No controller has seen it yet: it comes after those that one has.
+    Unknown,
+}
+
+impl Within {
+    fn of(ordinal: Option<&str>, name: &str) -> Self {
+        let known = ordinal.and_then(parsed).or_else(|| ulid_of(name));
+        known.map_or(Self::Unknown, Self::Known)
+    }
 }
 
 /// The place of a Promotion.
 pub fn place(promotion: &Promotion) -> Place {
+    let metadata = &promotion.metadata;
+    let name = metadata.name.clone().unwrap_or_default();
+    let annotations = metadata.annotations.as_ref();
+    let ordinal = annotations.and_then(|a| a.get(crate::annotations::ORDINAL));
     Place {
-        made: promotion.metadata.creation_timestamp.as_ref().map(|t| t.0.as_second()),
-        name: promotion.metadata.name.clone().unwrap_or_default(),
+        made: metadata.creation_timestamp.as_ref().map(|t| t.0.as_second()),
+        within: Within::of(ordinal.map(String::as_str), &name),
+        name,
     }
 }
 
@@ -45,7 +70,7 @@ pub fn place_of_last<'a>(
     let ended = last.finished_at.as_ref().or(status.and_then(|s| s.finished_at.as_ref()));
     let recorded = || started.or(ended).map(|t| t.0.as_second());
     let made = made_at(&last.name).map(|t| t.as_second()).or_else(recorded);
-    Place { made, name: last.name.clone() }
+    Place { made, within: Within::of(None, &last.name), name: last.name.clone() }
 }
 
 /// Whether a Promotion was made after the one at `last`. Where the time of one
@@ -58,12 +83,20 @@ pub fn follows(promotion: &Promotion, last: &Place) -> bool {
     }
 }
 
-/// When a Promotion of that name was made, as the name itself says:
-/// `<stage>.<ulid>.<freight>`.
-fn made_at(name: &str) -> Option<Timestamp> {
+/// The ULID of a Promotion's name, `<stage>.<ulid>.<freight>`.
+fn ulid_of(name: &str) -> Option<ulid::Ulid> {
     let (rest, _freight) = name.rsplit_once('.')?;
     let (_stage, ulid) = rest.rsplit_once('.')?;
-    let ulid = ulid::Ulid::from_string(&ulid.to_uppercase()).ok()?;
+    parsed(ulid)
+}
+
+fn parsed(ulid: &str) -> Option<ulid::Ulid> {
+    ulid::Ulid::from_string(&ulid.to_uppercase()).ok()
+}
+
+/// When a Promotion of that name was made, as the name itself says.
+fn made_at(name: &str) -> Option<Timestamp> {
+    let ulid = ulid_of(name)?;
     Timestamp::from_millisecond(i64::try_from(ulid.timestamp_ms()).ok()?).ok()
 }
 
@@ -131,6 +164,31 @@ mod tests {
         all.sort_by(compare);
         let names: Vec<&str> = all.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
         assert_eq!(names, ["zeta", "alpha", "beta", "delta", "gamma"]);
+    }
+
+    #[test]
+    fn within_a_second_the_ordinal_counts_before_the_name() {
+        use PromotionPhase::Succeeded;
+        const AT: &str = "2026-11-25T10:00:00Z";
+        let seen = |name: &str, ordinal: &str| {
+            let mut promotion = made(name, Succeeded, AT);
+            let annotations = [(crate::annotations::ORDINAL.to_owned(), ordinal.to_owned())];
+            promotion.metadata.annotations = Some(annotations.into());
+            promotion
+        };
+        let order = [
+            seen("zz", "01k0000000000000000000000a"),
+            made("dev.01k0000000000000000000000b.abc1234", Succeeded, AT),
+            seen("aa", "01k0000000000000000000000c"),
+            made("dev.01k0000000000000000000000d.abc1234", Succeeded, AT),
+            // Not seen by a controller yet, or what it noted was lost.
+            made("a", Succeeded, AT),
+            seen("b", "not one"),
+        ];
+        for pair in order.windows(2) {
+            assert!(follows(&pair[1], &place(&pair[0])), "{pair:?}");
+            assert!(!follows(&pair[0], &place(&pair[1])), "{pair:?}");
+        }
     }
 
     #[test]

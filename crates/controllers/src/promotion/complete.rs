@@ -4,7 +4,8 @@
 //! auto-promotion. Pure.
 //!
 //! What cannot be given afterwards is a name. It does not matter: a Stage's
-//! Promotions are in the order of their making.
+//! Promotions are in the order of their making, and an annotation tells in
+//! which order those of one second were seen.
 
 use std::sync::Arc;
 
@@ -104,6 +105,7 @@ pub fn missing(
             annotations[key] = Value::Null;
         }
     }
+    annotations[api::annotations::ORDINAL] = api::names::ordinal(now).into();
     Ok(Some(json!({
         "metadata": {
             "labels": metadata.labels,
@@ -226,10 +228,16 @@ mod tests {
 
     #[test]
     fn any_name_will_do() {
+        let mut before = String::new();
         let written = json!({"stage": "dev", "freight": "abc1234567", "steps": [{"uses": "mine"}]});
         for name in ["promo-x7k2p", "dev.1.abc1234", "prod.01k0000000000000000000abcd.abc1234"] {
             let change = completed(name, written.clone(), json!([{"uses": "x"}])).unwrap();
-            assert_eq!(change.unwrap()["spec"]["freight"], "abc1234567", "{name}");
+            let change = change.unwrap();
+            assert_eq!(change["spec"]["freight"], "abc1234567", "{name}");
+            let ordinal = change["metadata"]["annotations"][api::annotations::ORDINAL].as_str();
+            let ordinal = ordinal.unwrap().to_owned();
+            assert!(before < ordinal, "{name}: {before}, {ordinal}");
+            before = ordinal;
         }
     }
 
