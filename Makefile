@@ -114,7 +114,7 @@ bench: ## benchmarks, with the figures printed
 	$(CARGO) run --quiet --locked --release -p sources --example git_discovery
 
 # Another program's harness, where it is there: see tests/bench/README.md.
-bench-shared: envtest ## the scenarios of ../shared/bench (SCENARIO='s1_latency runs=10')
+bench-shared: envtest $(if $(filter real,$(ARGO)),peers) ## the scenarios of ../shared/bench (SCENARIO='s1_latency runs=10', ARGO=real for a real Argo CD)
 	$(CARGO) build --locked --release -p supercargo
 	tests/bench/run $(or $(SCENARIO),s1_latency runs=10)
 
