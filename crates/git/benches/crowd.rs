@@ -126,6 +126,11 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     out
 }
 
+fn run(arguments: &[&str]) {
+    let status = std::process::Command::new("git").args(arguments).status().unwrap();
+    assert!(status.success(), "git {arguments:?}: {status}");
+}
+
 /// A repository whose history is large and whose files are few.
 async fn history(megabytes: u64) {
     let site = Site::new(&[("app.yaml", "tag: v0\n")]).await;
@@ -135,6 +140,14 @@ async fn history(megabytes: u64) {
     }
     let small = FileChange::write("blob.bin", "small by now\n");
     site.host.commit(REPO, "main", "small", &[small]).await.unwrap();
+    // Hosts keep what they have in packs.
+    let stored = site.host.root().join(format!("{REPO}.git"));
+    run(&["-C", &stored.display().to_string(), "repack", "-adq", "--window=0"]);
+    let (from, to) = (site.host.repository_url(REPO), site.dir.path().join("plain.git"));
+    let started = Instant::now();
+    run(&["clone", "-q", "--bare", &from, &to.display().to_string()]);
+    println!("{megabytes} MB of history, git clone --bare: {} ms", started.elapsed().as_millis());
+    std::fs::remove_dir_all(to).unwrap();
     for what in ["first", "second", "third"] {
         site.host.traffic().clear();
         let took = site.promote(what.into()).await;
