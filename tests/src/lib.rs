@@ -34,6 +34,7 @@ pub mod deployed;
 pub mod described;
 pub mod examples;
 pub mod fleet;
+pub mod held;
 pub mod helm;
 pub mod installation;
 pub mod leftovers;

@@ -45,7 +45,8 @@ pub enum Release {
     /// comes the comparison.
     #[default]
     Current,
-    /// Release 3.2.6: the comparison comes first.
+    /// Release 3.2.6: the comparison comes first, and what has no health of its
+    /// own (a ConfigMap) is Healthy before it is there, not Missing.
     V3_2_6,
 }
 

@@ -41,6 +41,21 @@ pub(super) fn sources(app: &Value) -> Vec<&Value> {
     }
 }
 
+/// The target revision of each source.
+pub(super) fn targets(app: &Value) -> Vec<String> {
+    let target = |source: &&Value| source["targetRevision"].as_str().unwrap_or("HEAD").to_owned();
+    sources(app).iter().map(target).collect()
+}
+
+/// The revisions that an operation names in place of the target revisions.
+pub(super) fn named_revisions(operation: &Value) -> Vec<String> {
+    let sync = &operation["sync"];
+    let one = sync["revision"].as_str().filter(|r| !r.is_empty()).map(str::to_owned);
+    let several = sync["revisions"].as_array().into_iter().flatten();
+    let several: Vec<String> = several.filter_map(Value::as_str).map(str::to_owned).collect();
+    if several.is_empty() { one.into_iter().collect() } else { several }
+}
+
 /// Whether revisions are written as a list.
 pub(super) fn has_several(app: &Value) -> bool {
     app["spec"]["sources"].as_array().is_some_and(|s| !s.is_empty())

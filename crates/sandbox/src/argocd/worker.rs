@@ -9,6 +9,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::knobs::Health;
 use super::work::{self, Work};
 use super::writes::{self, Compared, Ending};
 use super::{Release, Shared, resource};
@@ -99,18 +100,29 @@ impl Worker {
         Ok(serde_json::to_value(patched)?)
     }
 
+    /// The commits that the sources' target revisions are.
     async fn compare(&self, app: &Value) -> Compared {
+        self.resolve(app, &work::targets(app)).await
+    }
+
+    /// The commits that an operation deploys: those that it names, or else what
+    /// the comparison found.
+    async fn to_deploy(&self, app: &Value, operation: &Value, compared: &Compared) -> Compared {
+        let named = work::named_revisions(operation);
+        if named.is_empty() { compared.clone() } else { self.resolve(app, &named).await }
+    }
+
+    async fn resolve(&self, app: &Value, targets: &[String]) -> Compared {
         let sources = work::sources(app);
-        let target = |s: &Value| s["targetRevision"].as_str().unwrap_or("HEAD").to_owned();
         let mut revisions = Vec::new();
-        for (i, source) in sources.iter().enumerate() {
+        for (i, (source, target)) in sources.iter().zip(targets).enumerate() {
             let url = source["repoURL"].as_str().unwrap_or_default();
-            match self.shared.resolver.resolve(url, &target(source)).await {
+            match self.shared.resolver.resolve(url, target).await {
                 Ok(revision) => revisions.push(revision),
                 Err(why) => {
                     return Compared::Unreadable {
                         message: Compared::error(i, sources.len(), &why),
-                        targets: sources.iter().map(|s| target(s)).collect(),
+                        targets: targets.to_vec(),
                     };
                 }
             }
@@ -118,8 +130,13 @@ impl Worker {
         Compared::At(revisions)
     }
 
-    fn health(&self) -> Option<super::knobs::Health> {
-        self.shared.knobs.health(&self.namespace, &self.name)
+    /// The health that is ordered, or the one that the release gives to what
+    /// has no health of its own and was never synced.
+    fn health(&self) -> Option<Health> {
+        let ordered = self.shared.knobs.health(&self.namespace, &self.name);
+        let healthy = || Health { status: "Healthy".into(), message: String::new() };
+        let is_old = self.shared.options.release == Release::V3_2_6;
+        ordered.or_else(|| is_old.then(healthy))
     }
 
     /// Does one thing; whether there may be more to do.
@@ -159,7 +176,19 @@ impl Worker {
 
     async fn write_comparison(&self, app: &Value, compared: &Compared) -> Result<Value, Stop> {
         let health = self.health();
-        self.write(&writes::comparison(app, compared, health.as_ref(), &now())).await
+        self.write_outcome(writes::comparison(app, compared, health.as_ref(), &now())).await
+    }
+
+    /// Writes what a comparison found: in release 3.2.6 the conditions, where
+    /// they change, in a write of their own before the rest.
+    async fn write_outcome(&self, mut patch: Value) -> Result<Value, Stop> {
+        if self.shared.options.release == Release::V3_2_6
+            && let Some(conditions) =
+                patch["status"].as_object_mut().and_then(|s| s.remove("conditions"))
+        {
+            self.write(&json!({"status": {"conditions": conditions}})).await?;
+        }
+        self.write(&patch).await
     }
 
     /// Writes a comparison and takes the refresh annotation away: two writes,
@@ -168,9 +197,9 @@ impl Worker {
         let asked = app["metadata"]["annotations"][work::REFRESH].is_string();
         if asked && self.shared.options.release == Release::V3_2_6 {
             patch["metadata"] = writes::refreshed()["metadata"].clone();
-            return self.write(&patch).await;
+            return self.write_outcome(patch).await;
         }
-        let app = self.write(&patch).await?;
+        let app = self.write_outcome(patch).await?;
         if asked { self.write(&writes::refreshed()).await } else { Ok(app) }
     }
 
@@ -248,7 +277,8 @@ impl Worker {
             started = now();
             self.begin(&operation, &started).await?;
         }
-        let app = self.attempts(&app, &operation, &compared, &started).await?;
+        let deployed = self.to_deploy(&app, &operation, &compared).await;
+        let app = self.attempts(&app, &operation, &deployed, &started).await?;
         if app["status"]["operationState"]["phase"] != json!("Succeeded") {
             self.write(&writes::reconciled_after_failure(&app, &now())).await?;
             return Ok(());
@@ -274,7 +304,8 @@ impl Worker {
             compared = self.compare(&app).await;
         }
         let health = self.health();
-        let app = self.write(&writes::settled(&app, &compared, health.as_ref(), &now())).await?;
+        let app =
+            self.write_outcome(writes::settled(&app, &compared, health.as_ref(), &now())).await?;
         if let (Some(operation), Compared::At(revisions)) = (healing, &compared) {
             tokio::time::sleep(delays.sync).await;
             let ending = Ending {
@@ -329,7 +360,7 @@ impl Worker {
                 retries += 1;
                 self.write(&writes::attempt_failed(app, &what, retries, revisions, &now())).await?;
                 tokio::time::sleep(RETRY_PAUSE.min(delays.sync)).await;
-                self.write(&writes::retrying(retries)).await?;
+                self.write(&writes::retrying(retries, self.shared.options.release)).await?;
                 continue;
             }
             let message = match retries {

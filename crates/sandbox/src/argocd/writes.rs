@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::Release;
 use super::knobs::Health;
 use super::work;
 
@@ -200,12 +201,14 @@ pub(super) fn attempt_failed(
     }}})
 }
 
-/// The next attempt begins.
-pub(super) fn retrying(retry: u64) -> Value {
-    json!({"status": {"operationState": {
-        "finishedAt": null, "syncResult": null,
-        "message": format!("Retrying operation. Attempt #{retry}"),
-    }}})
+/// The next attempt begins. Release 3.2.6 leaves the result of the last one.
+pub(super) fn retrying(retry: u64, release: Release) -> Value {
+    let message = format!("Retrying operation. Attempt #{retry}");
+    let mut state = json!({"finishedAt": null, "message": message});
+    if release == Release::Current {
+        state["syncResult"] = Value::Null;
+    }
+    json!({"status": {"operationState": state}})
 }
 
 /// The comparison after an operation: its time first (row 6).
