@@ -256,3 +256,112 @@ async fn a_token_that_may_not_open_says_so() {
     assert!(!message.contains(&token), "{message}");
     assert_eq!(repository.pulls().await.len(), 0);
 }
+
+/// Who may open and push may be kept from merging.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_may_not_merge_says_so() {
+    let Some(gitea) = reviewed::gitea("a token that may not merge at Gitea") else { return };
+    let repository = Repository::create(gitea, &FILES).await;
+    repository.protect(&json!({"enable_merge_whitelist": true})).await;
+    let writer = gitea.user("writer").await;
+    let access = json!({"permission": "write"});
+    repository.done(Method::PUT, &format!("collaborators/{writer}"), &access).await;
+    let token = gitea.token(&writer, &["all"]).await;
+    let mut pipeline = reviewed::pipeline().await;
+    pipeline.start_controllers(supercargo::wiring::steps());
+    let then = Then::Merge { method: "merge", wait: true };
+    reviewed::apply(&pipeline, &repository.url(), &token, &then).await;
+    let (phase, message, _) = reviewed::ended(&pipeline, "prod").await;
+    assert_ne!(phase, PromotionPhase::Succeeded);
+    assert!(message.contains("not allowed to merge"), "{message}");
+    assert!(!message.contains(&token), "{message}");
+    let pulls = repository.pulls().await;
+    assert_eq!(pulls.len(), 1, "{pulls:#?}");
+    assert_eq!(pulls[0]["merged"], false);
+}
+
+/// The repository gets another name while its pull request is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_is_renamed_meanwhile_is_followed() {
+    let Some(gitea) = reviewed::gitea("a repository that is renamed at Gitea") else { return };
+    let repository = Repository::create(gitea, &FILES).await;
+    let mut pipeline = reviewed::pipeline().await;
+    pipeline.start_controllers(supercargo::wiring::steps());
+    reviewed::apply(&pipeline, &repository.url(), gitea.admin(), &Then::Wait).await;
+    let number = reviewed::opened(&pipeline).await;
+    reviewed::saying(&pipeline, "a Promotion that waits", "waiting since 20").await;
+    let renamed = repository.renamed().await;
+    renamed.merge(number, &json!({"Do": "merge"})).await;
+    let (phase, message, output) = reviewed::ended(&pipeline, "prod").await;
+    assert_eq!(phase, PromotionPhase::Succeeded, "{message}");
+    reviewed::merged_once(&renamed, &output).await;
+}
+
+/// Sixty of other people's do not hide the one that was opened before a
+/// SIGKILL: there is no second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_controller_finds_its_own_among_sixty() {
+    let Some(gitea) = reviewed::gitea("sixty pull requests and a killed controller") else {
+        return;
+    };
+    let repository = Repository::create(gitea, &FILES).await;
+    let pipeline = reviewed::pipeline().await;
+    reviewed::apply(&pipeline, &repository.url(), gitea.admin(), &Then::Wait).await;
+    let mortal = ControllerProcess::start(BINARY, &pipeline, Some(Death::after("git-open-pr")));
+    assert_eq!(mortal.died().await, Some(9));
+    // Younger ones, so that its own is not on the first page.
+    repository.branch("other-0", &[("more.yaml", "a: 1\n")]).await;
+    repository.open("other-0", "main").await;
+    for n in 1..60 {
+        let branch = format!("other-{n}");
+        let wanted = json!({"new_branch_name": branch, "old_branch_name": "other-0"});
+        repository.done(Method::POST, "branches", &wanted).await;
+        repository.open(&branch, "main").await;
+    }
+    let _next = ControllerProcess::start(BINARY, &pipeline, None);
+    assert_eq!(reviewed::opened(&pipeline).await, 1);
+    repository.merge(1, &json!({"Do": "squash"})).await;
+    let (phase, message, output) = reviewed::ended(&pipeline, "prod").await;
+    assert_eq!(phase, PromotionPhase::Succeeded, "{message}");
+    assert_eq!(output["pr"]["merged"], true, "{output}");
+    let pulls = repository.pulls().await;
+    assert_eq!(pulls.len(), 61);
+    let merged: Vec<_> = pulls.iter().filter(|p| p["merged"] == true).collect();
+    assert_eq!(merged.len(), 1);
+    assert_eq!(merged[0]["number"], 1);
+}
+
+/// A public repository shows its pull requests to everybody: waiting for one
+/// needs no Secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_repository_is_waited_for_without_a_token() {
+    let Some(gitea) = reviewed::gitea("a public repository at Gitea") else { return };
+    let repository = Repository::create(gitea, &FILES).await;
+    repository.set(&json!({"private": false})).await;
+    repository.branch("promotion", &[(FILE, "image:\n  tag: 1.0.0\n")]).await;
+    let number = repository.open("promotion", "main").await;
+    let mut pipeline = reviewed::pipeline().await;
+    pipeline.start_controllers(supercargo::wiring::steps());
+    pipeline.push_tag(reviewed::IMAGE, "1.0.0");
+    pipeline.apply(&reviewed::project()).await;
+    let steps = json!([{"uses": "git-wait-for-pr", "as": "end", "config": {
+        "repoURL": repository.url(), "provider": "gitea", "prNumber": number,
+    }}]);
+    let stage = json!({
+        "apiVersion": "kargo.akuity.io/v1alpha1", "kind": "Stage",
+        "metadata": {"name": "prod", "namespace": reviewed::PROJECT},
+        "spec": {
+            "requestedFreight": [
+                {"origin": {"kind": "Warehouse", "name": "web"}, "sources": {"direct": true}},
+            ],
+            "promotionTemplate": {"spec": {"steps": steps}},
+        },
+    });
+    // JSON is YAML.
+    pipeline.apply(&stage.to_string()).await;
+    reviewed::saying(&pipeline, "a Promotion that waits", "waiting since 20").await;
+    repository.merge(number, &json!({"Do": "merge"})).await;
+    let (phase, message, output) = reviewed::ended(&pipeline, "prod").await;
+    assert_eq!(phase, PromotionPhase::Succeeded, "{message}");
+    reviewed::merged_once(&repository, &output).await;
+}
