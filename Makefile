@@ -48,7 +48,7 @@ envtest: ## build kube-apiserver and etcd for the tests (Go; minutes, once)
 
 # What people have around the controllers, as it is. The suites are among those
 # of `make e2e` as well; without the programs they say that they were skipped.
-GITEA_SUITES := --test gitea --test gitea_faults --test gitea_forge
+GITEA_SUITES := --test gitea --test gitea_faults --test gitea_forge --test gitea_alike
 ARGOCD_SUITES := --test argocd --test argocd_cases --test argocd_faults --test argocd_sources --test argocd_many --test argocd_same
 
 peers: ## build Gitea and Argo CD for the tests (Go; many minutes, once)

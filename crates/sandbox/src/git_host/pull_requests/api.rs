@@ -108,8 +108,11 @@ async fn serve(
     if let Some((wanted_user, wanted)) =
         shared.traffic.auth_of(&repositories::with_suffix(&repository))
     {
-        if token(&parts.headers).as_deref() != Some(wanted.as_str()) {
-            return Ok(said(StatusCode::UNAUTHORIZED, "token is required"));
+        match token(&parts.headers) {
+            Some(token) if token == wanted => {}
+            Some(_) => return Ok(said(StatusCode::UNAUTHORIZED, "the token is none")),
+            // What is not public is not there for who does not say who asks.
+            None => return Ok(not_found("the repository does not exist")),
         }
         *user = Some(wanted_user);
     }
@@ -199,9 +202,9 @@ impl Call<'_> {
         json_of(StatusCode::CREATED, &label)
     }
 
-    /// The labels that a request names by id or by name; `None` where one is
+    /// The labels that a request names by id or by name; `None` for one that is
     /// not the repository's.
-    fn named_labels(&self) -> Option<Vec<String>> {
+    fn named_labels(&self) -> Vec<Option<String>> {
         let wanted = self.body.get("labels").and_then(Value::as_array).cloned().unwrap_or_default();
         self.shared.pull_requests.of(&self.repository, |r| {
             wanted
@@ -223,9 +226,13 @@ impl Call<'_> {
         let page = format!("{}/{}/pulls/{}", self.shared.url, self.repository, pull.number);
         let is_merged = pull.state == PullState::Merged;
         let ended = (pull.state != PullState::Open).then(|| pull.updated_at.to_string());
-        let side = |branch: &str, commit: Option<&str>| {
+        let branch = format!("refs/heads/{}", pull.head);
+        let has_branch = matches!(self.shared.id(&self.repository, &branch).await, Ok(Some(_)));
+        let gone = format!("refs/pull/{}/head", pull.number);
+        let head_ref = if has_branch { pull.head.as_str() } else { gone.as_str() };
+        let side = |branch: &str, reference: &str, commit: Option<&str>| {
             json!({
-                "label": branch, "ref": branch, "sha": commit.unwrap_or_default(), "repo_id": 1,
+                "label": branch, "ref": reference, "sha": commit.unwrap_or_default(), "repo_id": 1,
                 "repo": {"id": 1, "full_name": self.repository},
             })
         };
@@ -237,11 +244,12 @@ impl Call<'_> {
             "id": pull.number, "number": pull.number, "url": page, "html_url": page,
             "title": pull.title, "body": pull.body, "labels": labels,
             "state": if pull.state == PullState::Open { "open" } else { "closed" },
-            "draft": false, "is_locked": false, "comments": 0,
+            "draft": pull.is_draft(), "is_locked": false, "comments": 0,
             "mergeable": mergeable, "merged": is_merged,
             "merged_at": ended.as_ref().filter(|_| is_merged), "closed_at": ended,
             "merge_commit_sha": pull.merge_commit,
-            "base": side(&pull.base, None), "head": side(&pull.head, Some(&pull.head_commit)),
+            "base": side(&pull.base, &pull.base, None),
+            "head": side(&pull.head, head_ref, Some(&pull.head_commit)),
             "user": {"id": 1, "login": "developer"},
             "created_at": pull.created_at.to_string(), "updated_at": pull.updated_at.to_string(),
         })
@@ -287,9 +295,8 @@ impl Call<'_> {
         let (Some(head_commit), Some(_)) = (tip(&head).await?, tip(&base).await?) else {
             return Ok(not_found("The target couldn't be found."));
         };
-        let Some(labels) = self.named_labels() else {
-            return Ok(said(StatusCode::UNPROCESSABLE_ENTITY, "label does not exist"));
-        };
+        // Gitea passes over those that are none, and opens without them.
+        let labels = self.named_labels().into_iter().flatten().collect();
         let now = jiff::Timestamp::now();
         let made = self.shared.pull_requests.of(&self.repository, |r| {
             let open = |p: &&PullRequest| {
@@ -366,11 +373,17 @@ impl Call<'_> {
                 return Ok(said(StatusCode::UNPROCESSABLE_ENTITY, &format!("[Do]: {other:?}")));
             }
         };
-        if self.shared.pull_requests.get(&self.repository, number).is_none() {
-            return Ok(not_found("pull request does not exist"));
-        }
+        let pull = self.shared.pull_requests.get(&self.repository, number);
+        let Some(pull) = pull.filter(|p| p.state != PullState::Closed) else {
+            return Ok(not_found("there is no pull request of that number to merge"));
+        };
         Ok(match self.shared.merge(&self.repository, number, method).await? {
-            Ok(_) => StatusCode::OK.into_response(),
+            Ok(_) => {
+                if self.body.get("delete_branch_after_merge") == Some(&Value::Bool(true)) {
+                    self.shared.delete_branch(&self.repository, &pull.head).await?;
+                }
+                StatusCode::OK.into_response()
+            }
             Err(why) => said(StatusCode::METHOD_NOT_ALLOWED, &why),
         })
     }
@@ -385,7 +398,7 @@ impl Call<'_> {
     }
 
     fn add_labels(&self, number: &str) -> Response {
-        let Some(labels) = self.named_labels() else {
+        let Some(labels) = self.named_labels().into_iter().collect::<Option<Vec<_>>>() else {
             return said(StatusCode::UNPROCESSABLE_ENTITY, "label does not exist");
         };
         let Ok(number) = number.parse() else { return not_found("no such pull request") };

@@ -21,12 +21,20 @@ impl Shared {
         if pull.state != PullState::Open {
             return Ok(Err("The PR is not open".to_owned()));
         }
+        if pull.is_draft() {
+            return Ok(Err("Work in progress PRs cannot be merged".to_owned()));
+        }
+        if !self.can_merge(path, &pull).await {
+            // Gitea says the same while it looks for conflicts and once it has
+            // found some.
+            return Ok(Err("Please try again later".to_owned()));
+        }
         let base = self.id(path, &format!("refs/heads/{}", pull.base)).await?;
         let Some(base) = base else { return Ok(Err("the target branch is gone".to_owned())) };
         let merged = match self.merged(path, &pull, &base, method).await {
             Ok(merged) => merged,
             Err(GitHostError::Git { .. }) => {
-                return Ok(Err("there are conflicts, or it cannot be merged so".to_owned()));
+                return Ok(Err("it cannot be merged so".to_owned()));
             }
             Err(error) => return Err(error),
         };
@@ -37,6 +45,13 @@ impl Shared {
             pull.merge_commit = Some(merged.clone());
         });
         Ok(Ok(merged))
+    }
+
+    /// Deletes a branch, if it is there.
+    pub(super) async fn delete_branch(&self, path: &str, name: &str) -> Result<(), GitHostError> {
+        let _one_at_a_time = self.writing.lock().await;
+        self.git(path, &["update-ref", "-d", &format!("refs/heads/{name}")], &[]).await?;
+        Ok(())
     }
 
     /// Whether the branches can be merged without a conflict.

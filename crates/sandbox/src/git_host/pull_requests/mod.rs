@@ -66,6 +66,14 @@ pub struct PullRequest {
     pub updated_at: jiff::Timestamp,
 }
 
+impl PullRequest {
+    /// Whether its title says that it is not to be merged yet.
+    pub fn is_draft(&self) -> bool {
+        let title = self.title.to_uppercase();
+        ["WIP:", "[WIP]"].iter().any(|mark| title.starts_with(mark))
+    }
+}
+
 /// How branches are merged: the words of the API's `Do`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeMethod {
