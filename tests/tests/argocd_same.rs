@@ -102,8 +102,9 @@ impl Both<'_> {
     }
 }
 
-/// One part of Argo CD begins an operation and another compares: where both
-/// have to, either may write first. Here the comparison stands first.
+/// One part of Argo CD begins and ends an operation and another compares: where
+/// both have to write, either may be first. Here the comparison stands before
+/// the beginning, and the one that finds all synced behind the end.
 fn either_order(mut way: Vec<String>) -> Vec<String> {
     let compares = |what: &String| {
         let compared = ["conditions: ", "health: ", "refresh: ", "revision: ", "sync: "];
@@ -111,6 +112,9 @@ fn either_order(mut way: Vec<String>) -> Vec<String> {
     };
     for n in 1..way.len() {
         if way[n - 1] == "phase: Running" && compares(&way[n]) {
+            way.swap(n - 1, n);
+        }
+        if way[n - 1].ends_with("sync: Synced") && way[n].starts_with("operation: none") {
             way.swap(n - 1, n);
         }
     }
