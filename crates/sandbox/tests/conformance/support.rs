@@ -13,8 +13,9 @@ use std::time::Duration;
 
 pub const DEFINITION: &str = include_str!("../data/widget.yaml");
 
-/// How long a scenario may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a scenario may take. A real garbage collector looks every half a
+/// minute which kinds there are, and other scenarios define some.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Runs a scenario on the sandbox.
 pub async fn on_the_sandbox<F: Future<Output = ()>>(scenario: impl Fn(Client) -> F) {

@@ -100,6 +100,11 @@ pub async fn streamed_lists_end_with_a_bookmark(client: Client) {
     let space = Space::new(&client).await;
     space.create("one", 1).await;
     space.create("two", 1).await;
+    // A list that may be of any time is of a server's cache, as the stream's is.
+    let cached = ListParams::default().match_any();
+    while space.widgets().list(&cached).await.unwrap().items.len() < 2 {
+        tokio::task::yield_now().await;
+    }
     let stream = watcher(space.widgets(), watcher::Config::default().streaming_lists());
     let mut stream = std::pin::pin!(stream);
     let mut seen = Vec::new();
