@@ -346,6 +346,22 @@ async fn a_clone_without_a_credential() {
             "kargo.akuity.io/cred-type: git",
         ],
     );
+    // With a Secret, the next one goes on at once, though Secrets were just listed.
+    pipeline.apply(&secret("git", "https://your.git/repo.git", "right")).await;
+    let freight = promotion.spec.freight.clone().expect("it has Freight");
+    pipeline
+        .apply(&format!(
+            "apiVersion: kargo.akuity.io/v1alpha1\nkind: Promotion\nmetadata: {{name: again, \
+             namespace: develop}}\nspec: {{stage: {STAGE}, freight: {freight}, steps: [{{uses: x}}]}}\n"
+        ))
+        .await;
+    let again = await_that::object(pipeline.of::<Promotion>("develop"), "another try", |p| {
+        p.metadata.name.as_deref() == Some("again")
+            && p.status.as_ref().is_some_and(|s| s.phase.is_terminal())
+    })
+    .await;
+    let status = again.status.unwrap_or_default();
+    assert_eq!(status.phase, PromotionPhase::Succeeded, "{}", status.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,6 +54,11 @@ impl Cluster {
             slots.entry((namespace.to_owned(), kind)).or_default().clone()
         }
     }
+
+    fn forget(&self, namespace: &str) {
+        let mut slots = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|(of, _), _| of != namespace);
+    }
 }
 
 #[async_trait]
@@ -175,6 +180,11 @@ impl CredentialStore for KubeCredentials {
         repo_url: &str,
     ) -> Result<Option<Credential>, CredentialError> {
         self.lookup(&self.clusters(), project, kind, repo_url).get().await
+    }
+
+    fn forget(&self, namespace: &str) {
+        let clusters = [Some(&self.cluster), self.local.as_ref()];
+        clusters.into_iter().flatten().for_each(|cluster| cluster.forget(namespace));
     }
 
     async fn explain(
@@ -324,6 +334,12 @@ mod tests {
             assert_eq!(ask.await.unwrap().username(), "u");
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1);
+        store.forget("another");
+        store.get("p", CredentialKind::Git, "https://g.com/a/b").await.unwrap().unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        store.forget("p");
+        store.get("p", CredentialKind::Git, "https://g.com/a/b").await.unwrap().unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
 
         let calls = Arc::new(AtomicUsize::new(0));
         let options = LookupOptions { cache: Duration::ZERO, ..Default::default() };

@@ -58,6 +58,10 @@ pub trait CredentialStore: Send + Sync {
         repo_url: &str,
     ) -> Result<Option<Credential>, CredentialError>;
 
+    /// Has the Secrets of a namespace be listed again when they are asked for,
+    /// where they are kept: what begins now is to see those that are there now.
+    fn forget(&self, _namespace: &str) {}
+
     /// Which Secret serves the URL, why, and why others do not. No token is
     /// minted. The controller is taken to have all identities that a cloud may
     /// give it.

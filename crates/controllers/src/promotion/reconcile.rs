@@ -210,6 +210,9 @@ impl Pass<'_> {
             status.phase = PromotionPhase::Running;
             status.started_at = times::api(self.now());
             self.context.metrics.promotion.started(&promotion, self.now());
+            if let Some(credentials) = &self.context.promotion.engine.world.credentials {
+                credentials.forget(&self.key.namespace);
+            }
         }
         let freight = match self.freight(&promotion, &stage).await? {
             Ok(freight) => freight,

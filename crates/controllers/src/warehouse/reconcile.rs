@@ -146,6 +146,10 @@ impl Controller {
         let context = self.context.as_ref();
         let cancel = self.memories.begin(key, &self.shutdown);
         let _under_way = context.metrics.discovery.begins();
+        if due == Due::Refresh {
+            // Who asks may have made a Secret just now.
+            context.warehouse.credentials.forget(&key.namespace);
+        }
         // What was found by another spec is no help (`warehouses` 2.4-4b).
         let status = warehouse.status.as_ref();
         let previous = status
