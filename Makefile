@@ -9,8 +9,13 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static static-test image image-archive envtest peers test-peers e2e e2e-node e2e-kind bench-shared
 
+# What people have around the controllers, as it is: suites of their own, which
+# say that they were skipped where the programs were not built.
+GITEA_SUITES := gitea gitea_faults gitea_forge gitea_alike
+ARGOCD_SUITES := argocd argocd_cases argocd_faults argocd_sources argocd_many argocd_same
+
 # The end-to-end suites that run on every Kubernetes API: tests/tests/*.rs.
-OTHER_SUITES := chart installed licences pods static_binary
+OTHER_SUITES := chart installed licences pods static_binary $(GITEA_SUITES) $(ARGOCD_SUITES)
 E2E_SUITES := $(patsubst %,--test %,$(filter-out $(OTHER_SUITES),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs))))
 
 # Those that also run where the controllers are the chart's pods.
@@ -43,23 +48,18 @@ test: ## all tests; end to end in the sandbox and, with Go, on a real API server
 	fi
 
 envtest: ## build kube-apiserver and etcd for the tests (Go; minutes, once)
-	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest
+	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest --bin peers
 	$(TARGET)/debug/envtest build
 
-# What people have around the controllers, as it is. The suites are among those
-# of `make e2e` as well; without the programs they say that they were skipped.
-GITEA_SUITES := --test gitea --test gitea_faults --test gitea_forge --test gitea_alike
-ARGOCD_SUITES := --test argocd --test argocd_cases --test argocd_faults --test argocd_sources --test argocd_many --test argocd_same
-
 peers: ## build Gitea and Argo CD for the tests (Go; many minutes, once)
-	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin peers
+	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest --bin peers
 	$(TARGET)/debug/peers build
 
 test-peers: ## the suites with a real Gitea and a real Argo CD
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory peers envtest helm; else \
 	  echo "=== no Go here: what was not built before is SKIPPED ===" >&2; fi
-	$(CARGO) test --locked --workspace $(GITEA_SUITES)
-	E2E_BACKEND=envtest $(CARGO) test --locked --workspace $(ARGOCD_SUITES) -- --test-threads 2
+	$(CARGO) test --locked --workspace $(addprefix --test ,$(GITEA_SUITES))
+	E2E_BACKEND=envtest $(CARGO) test --locked --workspace $(addprefix --test ,$(ARGOCD_SUITES)) -- --test-threads 2
 
 # `--workspace` keeps the features, and so what has been compiled, as they are.
 e2e: ## the end-to-end suite: BACKEND=sandbox|envtest, or KUBECONFIG=... for a cluster

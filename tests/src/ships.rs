@@ -230,10 +230,7 @@ spec:
     /// # Panics
     /// When it is not there.
     pub async fn lets_go(&self, hook: &str) {
-        let pods = self.deployed.objects("v1", "Pod", TARGET);
-        let done = json!({"status": {"phase": "Succeeded"}});
-        let patched = pods.patch_status(hook, &PatchParams::default(), &Patch::Merge(&done)).await;
-        patched.unwrap_or_else(|e| panic!("{hook}: {e}"));
+        finish(self.deployed, hook).await.unwrap_or_else(|e| panic!("{hook}: {e}"));
     }
 
     /// Promotes to a Stage, which succeeds; prints how soon it has after the
@@ -278,6 +275,16 @@ spec:
   containers: [{{name: check, image: 'ghcr.io/example/check:1'}}]
 "
     )
+}
+
+/// Says that a [`hook`] has done its work, as a node does.
+///
+/// # Errors
+/// Where it is not there.
+pub async fn finish(deployed: &Deployed, hook: &str) -> Result<(), kube::Error> {
+    let pods = deployed.objects("v1", "Pod", TARGET);
+    let done = json!({"status": {"phase": "Succeeded"}});
+    pods.patch_status(hook, &PatchParams::default(), &Patch::Merge(&done)).await.map(drop)
 }
 
 /// A ConfigMap as a manifest.

@@ -81,8 +81,22 @@ async fn syncs_that_succeed() {
     let head = &commits[0];
     deployed.is_well("passed", head).await;
 
-    assert_eq!(deployed.sync_requests("pinned"), 1);
-    assert_eq!(deployed.sync_requests("passed"), 1);
+    // The same of a public repository, for which the Project has no token.
+    let public = deployed.repository(&[("plain/config.yaml", &config_map("public", "one"))]).await;
+    public.set(&json!({"private": false})).await;
+    let desired = public.commits("main").await.remove(0);
+    public.write("main", &[("plain/config.yaml", &config_map("public", "two"))]).await;
+    let url = public.url();
+    let apps =
+        json!([{"name": "public", "sources": [{"repoURL": url, "desiredRevision": desired}]}]);
+    ships.stage("public", &apps).await;
+    ships.application("public", &source(&url, "plain")).await;
+    ships.succeeds("public").await;
+    assert_eq!(value_of(&deployed, "public").await.as_deref(), Some("two"));
+
+    for name in ["pinned", "passed", "public"] {
+        assert_eq!(deployed.sync_requests(name), 1, "{name}");
+    }
     assert_eq!(deployed.sync_requests("plain"), 5, "one for each Promotion");
 }
 

@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use e2e::cluster;
 use e2e::deployed::Deployed;
 use e2e::held::{Facts, Recording};
 use e2e::ships::{self, TARGET, config_map};
+use e2e::{await_that, cluster};
 use kube::api::{Patch, PatchParams};
 use peers::argocd::NAMESPACE as REAL;
 use sandbox::argocd::knobs::Health;
@@ -45,6 +45,8 @@ enum Act {
     Make(Value),
     Change(Value),
     Delete,
+    /// Its hook has done its work.
+    End,
 }
 
 /// The facts that both must come to.
@@ -55,6 +57,7 @@ fn facts(wanted: &[(&'static str, &str)]) -> Facts {
 /// An Application of each name on both sides.
 struct Both<'a> {
     deployed: &'a Deployed,
+    simulated: &'a ArgoCd,
     recordings: HashMap<(&'static str, String), Recording>,
 }
 
@@ -93,6 +96,21 @@ impl Both<'_> {
                 Act::Delete => {
                     api.delete(name, &Default::default()).await.expect("it is deleted");
                     recording.until_gone(&told).await;
+                }
+                Act::End if side == REAL => {
+                    // Whichever Pod it is: another sync makes another one.
+                    let hook = format!("{name}-hook");
+                    await_that::answer("the end of a hook", || async {
+                        let _gone = ships::finish(self.deployed, &hook).await;
+                        let application = api.get(name).await.expect("it is there");
+                        application.data.get("operation").is_none().then_some(())
+                    })
+                    .await;
+                    recording.until(&told, wanted).await;
+                }
+                Act::End => {
+                    self.simulated.knobs().let_go(side, name);
+                    recording.until(&told, wanted).await;
                 }
             }
             ways.push(either_order(recording.moves()));
@@ -139,9 +157,12 @@ fn sync(revision: Option<&str>) -> Act {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_requests_the_same_writes() {
-    let Some(deployed) = Deployed::start("a real Argo CD beside the simulated one").await else {
+    let Some(mut deployed) = Deployed::start("a real Argo CD beside the simulated one").await
+    else {
         return;
     };
+    // A hook that is to be made anew goes before, which this finds out.
+    assert!(deployed.pipeline.world.cluster.collects(), "nothing is ever removed here");
     for namespace in [TARGET, SIMULATED] {
         deployed.namespace(namespace).await;
     }
@@ -150,6 +171,8 @@ async fn the_same_requests_the_same_writes() {
         ("bad/service.yaml", &*ships::refused("bad")),
         ("slow/deployment.yaml", &*ships::deployment("slow")),
         ("own/config.yaml", &*config_map("own", "one")),
+        ("held/config.yaml", &*config_map("held", "one")),
+        ("held/hook.yaml", &*ships::hook("held-hook")),
     ];
     let repository = deployed.repository(&files).await;
     let commits = std::sync::Arc::new(Commits { url: repository.url(), ..Default::default() });
@@ -168,7 +191,7 @@ async fn the_same_requests_the_same_writes() {
             ..Default::default()
         },
     );
-    let mut both = Both { deployed: &deployed, recordings: HashMap::new() };
+    let mut both = Both { deployed: &deployed, simulated: &simulated, recordings: HashMap::new() };
     let source = |path: &str| json!({"source": {"repoURL": repository.url(), "path": path, "targetRevision": "main"}});
     let first = heads().await.pop().expect("it has a commit");
     let at = first.as_str();
@@ -248,6 +271,31 @@ async fn the_same_requests_the_same_writes() {
         ("sync", "Synced"),
     ]);
     both.act("a sync of a slow workload", "slow", &sync(None), &wanted).await;
+
+    // A hook that runs until it is told to end.
+    let new = facts(&[("health", "Healthy"), ("revision", &second), ("sync", "OutOfSync")]);
+    both.act("made with a hook", "held", &Act::Make(source("held")), &new).await;
+    simulated.knobs().hold(SIMULATED, "held");
+    let waiting = |result: &str| {
+        facts(&[
+            ("health", "Healthy"),
+            ("operation", "asked for"),
+            ("phase", "Running"),
+            ("result", result),
+            ("revision", &second),
+            ("sync", "OutOfSync"),
+        ])
+    };
+    both.act("a sync that waits for a hook", "held", &sync(None), &waiting(&second)).await;
+    let mut wanted = waiting(&second);
+    wanted.remove("operation");
+    wanted.insert("phase", "Failed".into());
+    let terminate = Act::Change(json!({"status": {"operationState": {"phase": "Terminating"}}}));
+    both.act("told to terminate", "held", &terminate, &wanted).await;
+    both.act("a sync that waits again", "held", &sync(None), &waiting(&second)).await;
+    both.act("another request meanwhile", "held", &sync(Some(at)), &waiting(at)).await;
+    let wanted = synced(&format!("1 of {at}"), at, "OutOfSync", &second);
+    both.act("the hook ends", "held", &Act::End, &wanted).await;
 
     // A repository that is not there.
     let mut nothing = source(".");

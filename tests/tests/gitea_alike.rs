@@ -32,12 +32,16 @@ const PATH: &str = "team/deploy";
 
 const TOKEN: &str = "let-me-in";
 
+const READER: &str = "let-me-look";
+
 /// A host with a repository, and what it has answered.
 struct Asked {
     host: Host,
     url: String,
     path: String,
     token: String,
+    /// One that may only read.
+    reader: String,
     http: reqwest::Client,
     answers: Vec<(String, Value)>,
 }
@@ -48,25 +52,27 @@ impl Asked {
         let url = repository.url();
         let path = url.trim_start_matches(gitea.url()).trim_matches('/').trim_end_matches(".git");
         let (path, token) = (path.to_owned(), gitea.admin().to_owned());
-        Self::with(Host::Real(repository), gitea.url().to_owned(), path, token)
+        let reader = gitea.token(peers::gitea::ADMIN, &["read:repository"]).await;
+        Self::with(Host::Real(repository), gitea.url().to_owned(), path, [token, reader])
     }
 
     async fn sandbox() -> Self {
         let host = GitHost::start(GitHostOptions::default()).await.expect("a Git host");
         host.create_repository(PATH, &FILES).await.expect("a repository");
         host.set_auth(PATH, Some(("keeper".into(), TOKEN.into())));
-        let url = host.url();
-        Self::with(Host::Sandbox(Arc::new(host)), url, PATH.into(), TOKEN.into())
+        host.let_read(PATH, READER);
+        let (url, tokens) = (host.url(), [TOKEN.to_owned(), READER.to_owned()]);
+        Self::with(Host::Sandbox(Arc::new(host)), url, PATH.into(), tokens)
     }
 
-    fn with(host: Host, url: String, path: String, token: String) -> Self {
+    fn with(host: Host, url: String, path: String, [token, reader]: [String; 2]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");
-        Self { host, url, path, token, http, answers: Vec::new() }
+        Self { host, url, path, token, reader, http, answers: Vec::new() }
     }
 
     async fn branch(&self, name: &str, file: &str, text: &str) {
@@ -314,6 +320,20 @@ async fn script(asked: &mut Asked) {
         asked.answers.push((what.to_owned(), answer));
         let answer = asked.send(M::POST, &path, &new("promotion"), token).await;
         asked.answers.push((format!("open {what}"), answer));
+    }
+    let pull = format!("pulls/{number}");
+    for (what, method, rest, body) in [
+        ("list", M::GET, "pulls?limit=2", Value::Null),
+        ("get", M::GET, &*pull, Value::Null),
+        ("list labels", M::GET, "labels", Value::Null),
+        ("open", M::POST, "pulls", new("draft")),
+        ("close", M::PATCH, &*pull, json!({"state": "closed"})),
+        ("merge", M::POST, &*path, json!({"Do": "merge"})),
+        ("a label", M::POST, "labels", label("gamma")),
+    ] {
+        let to = format!("{own}/{rest}");
+        let answer = asked.send(method, &to, &body, &asked.reader).await;
+        asked.answers.push((format!("{what} with a token that may only read"), answer));
     }
 
     // Under its old name.

@@ -1,6 +1,6 @@
 //! What the simulated Argo CD is told to do otherwise than usual.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ struct State {
 pub struct Knobs {
     state: Mutex<State>,
     paused: watch::Sender<bool>,
+    /// The Applications whose hooks do not end.
+    held: watch::Sender<HashSet<(String, String)>>,
 }
 
 impl Knobs {
@@ -75,6 +77,7 @@ impl Knobs {
         Self {
             state: Mutex::new(State { delays, orders: HashMap::new() }),
             paused: watch::Sender::new(false),
+            held: watch::Sender::default(),
         }
     }
 
@@ -127,6 +130,33 @@ impl Knobs {
 
     pub(super) fn count_operation(&self, namespace: &str, name: &str) {
         self.with(namespace, name, |orders| orders.operations += 1);
+    }
+
+    /// Lets the Application's syncs run, from the next one on, until
+    /// [`Knobs::let_go`], as if they waited for a hook.
+    pub fn hold(&self, namespace: &str, name: &str) {
+        self.held.send_modify(|held| {
+            held.insert((namespace.to_owned(), name.to_owned()));
+        });
+    }
+
+    /// Lets its hook end, and with it the sync that waits.
+    pub fn let_go(&self, namespace: &str, name: &str) {
+        self.held.send_modify(|held| {
+            held.remove(&(namespace.to_owned(), name.to_owned()));
+        });
+    }
+
+    pub(super) fn is_held(&self, namespace: &str, name: &str) -> bool {
+        self.held.borrow().contains(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Returns at once unless held.
+    pub(super) async fn not_held(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut held = self.held.subscribe();
+        // The sender is in `self`, so it cannot be gone.
+        let _ = held.wait_for(|held| !held.contains(&key)).await;
     }
 
     /// Lets Argo CD write nothing until [`Knobs::resume`], as if it were down.

@@ -343,6 +343,39 @@ async fn of_two_requests_at_once_one_is_lost() {
 }
 
 #[tokio::test]
+async fn a_sync_waits_for_its_hook() {
+    for (release, file) in RELEASES {
+        let mut scene = Scene::new(release, "one", one("r"), &[("r", "a1")]).await;
+        scene.until("compared", |app| app["status"]["reconciledAt"].is_string()).await;
+        let waits = |app: &Value, promotion: &str| {
+            let state = &app["status"]["operationState"];
+            app["operation"].is_object()
+                && state["phase"] == json!("Running")
+                && state["syncResult"]["revision"] == json!("a1")
+                && state["operation"]["info"][0]["value"] == json!(promotion)
+        };
+        scene.argocd.knobs().hold("argocd", "one");
+        scene.request("first", json!({})).await;
+        scene.until("waiting", |app| waits(app, "first")).await;
+        // The next request takes its place: it begins anew.
+        scene.request("second", json!({})).await;
+        scene.until("waiting for the second", |app| waits(app, "second")).await;
+        scene.patch(&json!({"status": {"operationState": {"phase": "Terminating"}}})).await;
+        scene.until("ended", |app| app["operation"].is_null()).await;
+        let state = &scene.last["status"]["operationState"];
+        assert_eq!(state["phase"], "Failed", "{file}");
+        assert_eq!(state["message"], "Operation terminated", "{file}");
+        assert!(scene.last["status"]["history"].is_null(), "{file}");
+        scene.request("third", json!({})).await;
+        scene.until("waiting for the third", |app| waits(app, "third")).await;
+        scene.argocd.knobs().let_go("argocd", "one");
+        scene.until("synced", |app| app["status"]["sync"]["status"] == json!("Synced")).await;
+        assert_eq!(scene.last["status"]["history"].as_array().map(Vec::len), Some(1), "{file}");
+        assert_eq!(scene.argocd.knobs().operations("argocd", "one"), 3, "{file}");
+    }
+}
+
+#[tokio::test]
 async fn health_can_be_ordered_and_a_pin_is_followed() {
     let mut scene = Scene::new(Release::Current, "one", one("r"), &[("r", "a1")]).await;
     scene.until("compared", |app| app["status"]["reconciledAt"].is_string()).await;

@@ -91,6 +91,11 @@ pub(super) fn is_healing(operation: &Value) -> bool {
     operation["sync"]["autoHealAttemptsCount"].is_number()
 }
 
+/// Whether somebody has told the running operation to end.
+pub(super) fn is_terminating(app: &Value) -> bool {
+    app["status"]["operationState"]["phase"] == json!("Terminating")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,7 +47,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Works until the Application is gone.
 pub(super) async fn run(shared: Arc<Shared>, namespace: String, name: String, bell: Arc<Notify>) {
     let api = Api::namespaced_with(shared.client.clone(), &namespace, &resource());
-    let worker = Worker { shared, namespace, name, api };
+    let worker = Worker { shared, namespace, name, api, bell };
     loop {
         match worker.pass().await {
             Ok(true) => continue,
@@ -64,9 +64,9 @@ pub(super) async fn run(shared: Arc<Shared>, namespace: String, name: String, be
             }
         }
         match worker.shared.options.poll {
-            None => bell.notified().await,
+            None => worker.bell.notified().await,
             Some(every) => {
-                if tokio::time::timeout(every, bell.notified()).await.is_err()
+                if tokio::time::timeout(every, worker.bell.notified()).await.is_err()
                     && let Err(Stop::Gone) = worker.poll().await
                 {
                     return;
@@ -81,6 +81,18 @@ struct Worker {
     namespace: String,
     name: String,
     api: Api<DynamicObject>,
+    /// Rung when the Application has changed.
+    bell: Arc<Notify>,
+}
+
+/// How a wait for a hook ended.
+enum Hook {
+    /// It has done its work.
+    Ended,
+    /// Somebody has told the operation to end.
+    Terminated,
+    /// Another request has taken this one's place.
+    Replaced,
 }
 
 fn now() -> String {
@@ -263,6 +275,7 @@ impl Worker {
         tokio::time::sleep(delays.compare).await;
         let mut app = self.get().await?;
         let mut compared = self.compare(&app).await;
+        let compared_to = work::compared_to(&app);
         let asked = app["metadata"]["annotations"][work::REFRESH].is_string();
         if asked || app["status"]["reconciledAt"].is_null() {
             let patch = writes::comparison(&app, &compared, self.health().as_ref(), &now());
@@ -278,7 +291,9 @@ impl Worker {
             self.begin(&operation, &started).await?;
         }
         let deployed = self.to_deploy(&app, &operation, &compared).await;
-        let app = self.attempts(&app, &operation, &deployed, &started).await?;
+        let Some(app) = self.attempts(&app, &operation, &deployed, &started).await? else {
+            return Ok(());
+        };
         if app["status"]["operationState"]["phase"] != json!("Succeeded") {
             self.write(&writes::reconciled_after_failure(&app, &now())).await?;
             return Ok(());
@@ -299,8 +314,9 @@ impl Worker {
         }
         tokio::time::sleep(delays.settle).await;
         let app = self.get().await?;
-        // The state that was deployed; the branch may have moved since.
-        if !matches!(compared, Compared::At(_)) {
+        // The state that was deployed; the branch may have moved since. Unless
+        // the Application itself is another by now.
+        if work::compared_to(&app) != compared_to || !matches!(compared, Compared::At(_)) {
             compared = self.compare(&app).await;
         }
         let health = self.health();
@@ -328,14 +344,39 @@ impl Worker {
         Ok(())
     }
 
-    /// Syncs, as often as the operation's retry limit allows.
+    /// Waits until the hook of a sync has ended, where it is to wait for one.
+    async fn hook(&self, app: &Value, revisions: &[String]) -> Result<Hook, Stop> {
+        let knobs = &self.shared.knobs;
+        if !knobs.is_held(&self.namespace, &self.name) {
+            return Ok(Hook::Ended);
+        }
+        let mut app = self.write(&writes::waiting(app, revisions)).await?;
+        while knobs.is_held(&self.namespace, &self.name) {
+            if work::is_terminating(&app) {
+                return Ok(Hook::Terminated);
+            }
+            if app["status"]["operationState"].is_null() {
+                return Ok(Hook::Replaced);
+            }
+            tokio::select! {
+                () = self.bell.notified() => {}
+                () = knobs.not_held(&self.namespace, &self.name) => {}
+            }
+            app = self.get().await?;
+        }
+        Ok(Hook::Ended)
+    }
+
+    /// Syncs, as often as the operation's retry limit allows. Gives the
+    /// Application as it is then, unless another request has taken the place of
+    /// this one.
     async fn attempts(
         &self,
         app: &Value,
         operation: &Value,
         compared: &Compared,
         started: &str,
-    ) -> Result<Value, Stop> {
+    ) -> Result<Option<Value>, Stop> {
         let delays = self.shared.knobs.delays();
         let nothing = [String::new()];
         let (revisions, unreadable) = match compared {
@@ -347,12 +388,23 @@ impl Worker {
         if let Some(message) = unreadable {
             let ending =
                 Ending { phase: "Error", message: &message, revisions, started, retries: 0 };
-            return self.write(&writes::finished(app, operation, &ending, &now())).await;
+            let finished = writes::finished(app, operation, &ending, &now());
+            return self.write(&finished).await.map(Some);
         }
         let limit = operation["retry"]["limit"].as_u64().unwrap_or(0);
         let mut retries = 0;
         loop {
             tokio::time::sleep(delays.sync).await;
+            match self.hook(app, revisions).await? {
+                Hook::Ended => {}
+                Hook::Replaced => return Ok(None),
+                Hook::Terminated => {
+                    let message = "Operation terminated";
+                    let ending = Ending { phase: "Failed", message, revisions, started, retries };
+                    let finished = writes::finished(app, operation, &ending, &now());
+                    return self.write(&finished).await.map(Some);
+                }
+            }
             let failure = self.shared.knobs.take_failure(&self.namespace, &self.name);
             let Some(reason) = failure else { break };
             let what = format!("one or more objects failed to apply, reason: {reason}");
@@ -371,7 +423,8 @@ impl Worker {
                 ),
             };
             let ending = Ending { phase: "Failed", message: &message, revisions, started, retries };
-            return self.write(&writes::finished(app, operation, &ending, &now())).await;
+            let finished = writes::finished(app, operation, &ending, &now());
+            return self.write(&finished).await.map(Some);
         }
         // A sync that heals leaves no trace in the history.
         if !work::is_healing(operation) {
@@ -384,6 +437,6 @@ impl Worker {
             started,
             retries,
         };
-        self.write(&writes::finished(app, operation, &ending, &now())).await
+        self.write(&writes::finished(app, operation, &ending, &now())).await.map(Some)
     }
 }

@@ -183,6 +183,15 @@ pub(super) fn finished(app: &Value, operation: &Value, ending: &Ending<'_>, now:
     })
 }
 
+/// A sync waits for a hook: what it has done so far.
+pub(super) fn waiting(app: &Value, revisions: &[String]) -> Value {
+    let mut result = json!({});
+    put_revisions(&mut result, app, revisions);
+    put_sources(&mut result, app);
+    let message = "one or more tasks are running";
+    json!({"status": {"operationState": {"message": message, "syncResult": result}}})
+}
+
 /// An attempt has failed and another will follow: the phase stays Running, yet
 /// `finishedAt` is set (`steps-argocd` 13.7).
 pub(super) fn attempt_failed(

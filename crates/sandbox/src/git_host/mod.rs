@@ -157,6 +157,12 @@ impl GitHost {
     pub fn set_auth(&self, path: &str, auth: Option<(String, String)>) {
         self.shared.traffic.set_auth(repositories::with_suffix(path), auth);
     }
+
+    /// Lets one more token read a repository that asks for one, whoever shows
+    /// it; what it may not do is answered with 403.
+    pub fn let_read(&self, path: &str, token: &str) {
+        self.shared.traffic.set_reader(repositories::with_suffix(path), token.to_owned());
+    }
 }
 
 impl Drop for GitHost {

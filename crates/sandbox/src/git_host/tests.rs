@@ -89,6 +89,12 @@ async fn a_private_repository_asks_for_its_token() {
     assert!(!listing(with("", "private")).await);
     assert!(!listing(with("bot:wrong@", "private")).await);
     assert!(listing(with("bot:s3cret@", "private")).await);
+    host.let_read("private", "looker");
+    let looks = with("anybody:looker@", "private");
+    let cloned = git(dir.path(), &["clone", "--quiet", &looks, "w"]).await;
+    assert!(cloned.status.success(), "{}", stderr(&cloned));
+    let pushed = git(&dir.path().join("w"), &["push", &looks, "HEAD:refs/heads/new"]).await;
+    assert!(stderr(&pushed).contains("403"), "{}", stderr(&pushed));
     assert!(listing(with("", "public")).await);
     assert!(!listing(with("", "public/../private")).await);
     assert_eq!(host.traffic().count(|r| r.user.as_deref() == Some("bot") && r.lists_refs), 1);

@@ -55,6 +55,8 @@ struct Failure {
 struct State {
     auth: Option<(String, String)>,
     auth_of: HashMap<String, Option<(String, String)>>,
+    /// The token of each repository that may only read.
+    readers: HashMap<String, String>,
     requests: VecDeque<GitRequest>,
     total: u64,
     reject_pushes: Option<String>,
@@ -153,6 +155,15 @@ impl Traffic {
     pub(crate) fn auth_of(&self, repository: &str) -> Option<(String, String)> {
         let state = self.state();
         state.auth_of.get(repository).unwrap_or(&state.auth).clone()
+    }
+
+    pub(crate) fn set_reader(&self, repository: String, token: String) {
+        self.state().readers.insert(repository, token);
+    }
+
+    /// Whether this token may read the repository and no more.
+    pub(crate) fn only_reads(&self, repository: &str, token: &str) -> bool {
+        self.state().readers.get(repository).is_some_and(|reader| reader == token)
     }
 
     pub(crate) fn rejection(&self) -> Option<String> {

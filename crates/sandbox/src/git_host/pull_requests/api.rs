@@ -110,6 +110,14 @@ async fn serve(
     {
         match token(&parts.headers) {
             Some(token) if token == wanted => {}
+            Some(token)
+                if shared.traffic.only_reads(&repositories::with_suffix(&repository), &token) =>
+            {
+                // A token for repositories is none for the labels of issues.
+                if parts.method != Method::GET || rest.contains(&"labels") {
+                    return Ok(said(StatusCode::FORBIDDEN, "the token may only read"));
+                }
+            }
             Some(_) => return Ok(said(StatusCode::UNAUTHORIZED, "the token is none")),
             // What is not public is not there for who does not say who asks.
             None => return Ok(not_found("the repository does not exist")),
@@ -256,7 +264,7 @@ impl Call<'_> {
     }
 
     async fn list(&self) -> Result<Response, GitHostError> {
-        let state = self.param("state").unwrap_or("open").to_owned();
+        let state = self.param("state").unwrap_or("all").to_owned();
         let fits = |pull: &PullRequest| match state.as_str() {
             "all" => true,
             "closed" => pull.state != PullState::Open,

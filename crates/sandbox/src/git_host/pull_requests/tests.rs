@@ -168,7 +168,13 @@ async fn lists_labels_and_refusals() {
     assert_eq!(ask(&host, "GET", "repos/../x/pulls", Value::Null).await.0, StatusCode::NOT_FOUND);
 
     host.set_auth(REPO, Some(("robot".into(), "secret".into())));
+    host.let_read(REPO, "looker");
+    let label = json!({"name": "other"});
+    let labelled =
+        ask_as(&host, "POST", "repos/team/app/labels", label, Some("token looker")).await.0;
+    assert_eq!(labelled, StatusCode::FORBIDDEN);
     for (authorization, status) in [
+        (Some("token looker"), StatusCode::OK),
         (None, StatusCode::NOT_FOUND),
         (Some("token other"), StatusCode::UNAUTHORIZED),
         (Some("token secret"), StatusCode::OK),
