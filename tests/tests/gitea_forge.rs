@@ -217,6 +217,30 @@ async fn tokens_without_rights() {
     assert_eq!(repository.pulls().await.len(), 1);
 }
 
+/// A token with the scopes that the step's documentation names does all of it;
+/// without the one for labels, a refusal says so.
+#[tokio::test]
+async fn the_least_token_that_will_do() {
+    let Some(gitea) = reviewed::gitea("tokens with few rights at Gitea") else { return };
+    let repository = ahead(gitea).await;
+    let label = json!({"name": "promotion", "color": "#00aabb"});
+    repository.done(Method::POST, "labels", &label).await;
+    let labelled = new("promotion", "key", &["promotion"]);
+    let token = gitea.token(peers::gitea::ADMIN, &["write:repository"]).await;
+    let forge = forge_at(&repository.url(), &token);
+    let refused = forge.create(&labelled).await.expect_err("it may not read labels");
+    assert_eq!(refused.class(), ErrorClass::Auth, "{refused}");
+    assert!(refused.to_string().contains("read:issue"), "{refused}");
+
+    let token = gitea.token(peers::gitea::ADMIN, &["write:repository", "read:issue"]).await;
+    let forge = forge_at(&repository.url(), &token);
+    let opened = forge.create(&labelled).await.expect("it is opened");
+    let shown = repository.get(&format!("pulls/{}", opened.number)).await;
+    assert_eq!(shown["labels"][0]["name"], "promotion");
+    repository.checked(opened.number).await;
+    merged(&*forge, opened.number, None).await;
+}
+
 /// What is not ready yet, what will never be, and what each is told as.
 #[tokio::test]
 async fn refusals_to_merge() {

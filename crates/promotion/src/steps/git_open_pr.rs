@@ -11,7 +11,9 @@
 //!
 //! GitHub (and Enterprise), GitLab, Gitea and Forgejo, Azure DevOps and
 //! Bitbucket (Cloud on bitbucket.org, Data Center elsewhere) are served. The
-//! token is the password of the Project's Git credential for `repoURL`.
+//! token is the password of the Project's Git credential for `repoURL`. At
+//! Gitea it may do enough with `write:repository`, and where `labels` are set
+//! `read:issue`.
 //!
 //! # Config
 //!
