@@ -215,7 +215,10 @@ async fn the_same_requests_the_same_writes() {
     both.act("a sync", "plain", &sync(None), &wanted).await;
     let wanted = synced(&format!("2 of {at}"), at, "Synced", at);
     both.act("a sync of nothing", "plain", &sync(None), &wanted).await;
-    repository.write("main", &[("plain/config.yaml", &config_map("plain", "two"))]).await;
+    // What differs between the commits is what tells one from the other later.
+    let (plain, held) = (config_map("plain", "two"), config_map("held", "two"));
+    let changed = [("plain/config.yaml", &*plain), ("held/config.yaml", &*held)];
+    repository.write("main", &changed).await;
     *commits.ids.write().await = heads().await;
     let second = heads().await.pop().expect("it has commits");
     let wanted = synced(&format!("2 of {at}"), at, "OutOfSync", &second);
