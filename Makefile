@@ -7,7 +7,7 @@ CARGO ?= cargo
 WITH_TESTS := --test licences
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static static-test image image-archive envtest peers test-peers e2e e2e-node e2e-kind bench-shared
+.PHONY: help demo test test-deps lint crds docs bench soak helm chart-docs static static-test image image-archive builders envtest peers test-peers e2e e2e-node e2e-kind bench-shared
 
 # What people have around the controllers, as it is: suites of their own, which
 # say that they were skipped where the programs were not built.
@@ -47,12 +47,14 @@ test: ## all tests; end to end in the sandbox and, with Go, on a real API server
 	  echo "=== end to end on: the sandbox ONLY. Install Go, or set KUBEBUILDER_ASSETS, to run it on a real kube-apiserver too ==="; \
 	fi
 
-envtest: ## build kube-apiserver and etcd for the tests (Go; minutes, once)
-	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest --bin peers
+# What builds the programs that the tests start.
+builders:
+	@$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest --bin peers
+
+envtest: builders ## build kube-apiserver and etcd for the tests (Go; minutes, once)
 	$(TARGET)/debug/envtest build
 
-peers: ## build Gitea and Argo CD for the tests (Go; many minutes, once)
-	$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest --bin peers
+peers: builders ## build Gitea and Argo CD for the tests (Go; many minutes, once)
 	$(TARGET)/debug/peers build
 
 test-peers: ## the suites with a real Gitea and a real Argo CD
@@ -70,8 +72,7 @@ e2e: ## the end-to-end suite: BACKEND=sandbox|envtest, or KUBECONFIG=... for a c
 
 # The suites with the chart's pods for controllers. Both take the image that
 # `make image-archive` packs, and say so where they cannot run.
-e2e-node: ## the same with the chart's pods on a real node of this machine (Linux, root)
-	@$(CARGO) build --quiet --locked --workspace $(WITH_TESTS) --bin envtest
+e2e-node: builders ## the same with the chart's pods on a real node of this machine (Linux, root)
 	@why=$$(tests/node/run --check); if [ -n "$$why" ]; then \
 	  echo "=== SKIPPED: the chart's pods on a real node:" $$why "(\`make test-deps\` installs what is missing) ==="; exit 0; fi; \
 	set -e; $(MAKE) --no-print-directory helm image-archive; \

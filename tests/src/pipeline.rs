@@ -284,6 +284,31 @@ impl Pipeline {
             .expect("the file is text")
     }
 
+    /// Makes a Promotion under a name of a user's choice, and waits for its end:
+    /// its status.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn promoted_by_hand(
+        &self,
+        namespace: &str,
+        stage: &str,
+        name: &str,
+        freight: &str,
+    ) -> api::PromotionStatus {
+        let manifest = format!(
+            "apiVersion: kargo.akuity.io/v1alpha1\nkind: Promotion\nmetadata: {{name: {name}, \
+             namespace: {namespace}}}\nspec: {{stage: {stage}, freight: {freight}, steps: [{{uses: x}}]}}\n"
+        );
+        self.apply(&manifest).await;
+        let ended = await_that::object(self.of::<api::Promotion>(namespace), name, |p| {
+            p.metadata.name.as_deref() == Some(name)
+                && p.status.as_ref().is_some_and(|s| s.phase.is_terminal())
+        })
+        .await;
+        ended.status.unwrap_or_default()
+    }
+
     /// Waits until a Promotion of the Stage with that tag's Freight has ended.
     pub async fn promoted(&self, namespace: &str, stage: &str, tag: &str) -> api::Promotion {
         let stage = stage.to_owned();

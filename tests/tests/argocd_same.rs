@@ -97,19 +97,19 @@ impl Both<'_> {
                     api.delete(name, &Default::default()).await.expect("it is deleted");
                     recording.until_gone(&told).await;
                 }
-                Act::End if side == REAL => {
-                    // Whichever Pod it is: another sync makes another one.
-                    let hook = format!("{name}-hook");
-                    await_that::answer("the end of a hook", || async {
-                        let _gone = ships::finish(self.deployed, &hook).await;
-                        let application = api.get(name).await.expect("it is there");
-                        application.data.get("operation").is_none().then_some(())
-                    })
-                    .await;
-                    recording.until(&told, wanted).await;
-                }
                 Act::End => {
-                    self.simulated.knobs().let_go(side, name);
+                    if side == REAL {
+                        // Whichever Pod it is: another sync makes another one.
+                        let hook = format!("{name}-hook");
+                        await_that::answer("the end of a hook", || async {
+                            let _gone = ships::finish(self.deployed, &hook).await;
+                            let application = api.get(name).await.expect("it is there");
+                            application.data.get("operation").is_none().then_some(())
+                        })
+                        .await;
+                    } else {
+                        self.simulated.knobs().let_go(side, name);
+                    }
                     recording.until(&told, wanted).await;
                 }
             }

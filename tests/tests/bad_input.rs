@@ -349,18 +349,7 @@ async fn a_clone_without_a_credential() {
     // With a Secret, the next one goes on at once, though Secrets were just listed.
     pipeline.apply(&secret("git", "https://your.git/repo.git", "right")).await;
     let freight = promotion.spec.freight.clone().expect("it has Freight");
-    pipeline
-        .apply(&format!(
-            "apiVersion: kargo.akuity.io/v1alpha1\nkind: Promotion\nmetadata: {{name: again, \
-             namespace: develop}}\nspec: {{stage: {STAGE}, freight: {freight}, steps: [{{uses: x}}]}}\n"
-        ))
-        .await;
-    let again = await_that::object(pipeline.of::<Promotion>("develop"), "another try", |p| {
-        p.metadata.name.as_deref() == Some("again")
-            && p.status.as_ref().is_some_and(|s| s.phase.is_terminal())
-    })
-    .await;
-    let status = again.status.unwrap_or_default();
+    let status = pipeline.promoted_by_hand("develop", STAGE, "again", &freight).await;
     assert_eq!(status.phase, PromotionPhase::Succeeded, "{}", status.message);
 }
 

@@ -22,17 +22,7 @@ async fn any_name_will_do_and_the_order_is_that_of_their_making() {
     let freight = first.spec.freight.clone().expect("it has Freight");
     // Names that sort after and before all that admission would give.
     for name in ["zz-by-hand", "aa-by-hand"] {
-        let manifest = format!(
-            "apiVersion: kargo.akuity.io/v1alpha1\nkind: Promotion\nmetadata: {{name: {name}, \
-             namespace: develop}}\nspec: {{stage: {STAGE}, freight: {freight}, steps: [{{uses: x}}]}}\n"
-        );
-        pipeline.apply(&manifest).await;
-        let ended = await_that::object(pipeline.of::<api::Promotion>("develop"), name, move |p| {
-            p.metadata.name.as_deref() == Some(name)
-                && p.status.as_ref().is_some_and(|s| s.phase.is_terminal())
-        })
-        .await;
-        let status = ended.status.unwrap_or_default();
+        let status = pipeline.promoted_by_hand("develop", STAGE, name, &freight).await;
         assert_eq!(status.phase, PromotionPhase::Succeeded, "{name}: {}", status.message);
         // The Stage knows it as its last one, though the names say otherwise.
         await_that::object(pipeline.of::<api::Stage>("develop"), "the last Promotion", move |s| {

@@ -331,7 +331,7 @@ impl Worker {
                 started: &healing_since,
                 retries: 0,
             };
-            self.write(&writes::finished(&app, &operation, &ending, &now())).await?;
+            self.end(&app, &operation, &ending).await?;
             self.write(&writes::reconciled(&now())).await?;
         }
         Ok(())
@@ -342,6 +342,15 @@ impl Worker {
         let app = self.get().await?;
         self.write(&writes::running(&app, operation, started)).await?;
         Ok(())
+    }
+
+    async fn end(
+        &self,
+        app: &Value,
+        operation: &Value,
+        ending: &Ending<'_>,
+    ) -> Result<Value, Stop> {
+        self.write(&writes::finished(app, operation, ending, &now())).await
     }
 
     /// Waits until the hook of a sync has ended, where it is to wait for one.
@@ -388,8 +397,7 @@ impl Worker {
         if let Some(message) = unreadable {
             let ending =
                 Ending { phase: "Error", message: &message, revisions, started, retries: 0 };
-            let finished = writes::finished(app, operation, &ending, &now());
-            return self.write(&finished).await.map(Some);
+            return self.end(app, operation, &ending).await.map(Some);
         }
         let limit = operation["retry"]["limit"].as_u64().unwrap_or(0);
         let mut retries = 0;
@@ -401,8 +409,7 @@ impl Worker {
                 Hook::Terminated => {
                     let message = "Operation terminated";
                     let ending = Ending { phase: "Failed", message, revisions, started, retries };
-                    let finished = writes::finished(app, operation, &ending, &now());
-                    return self.write(&finished).await.map(Some);
+                    return self.end(app, operation, &ending).await.map(Some);
                 }
             }
             let failure = self.shared.knobs.take_failure(&self.namespace, &self.name);
@@ -423,8 +430,7 @@ impl Worker {
                 ),
             };
             let ending = Ending { phase: "Failed", message: &message, revisions, started, retries };
-            let finished = writes::finished(app, operation, &ending, &now());
-            return self.write(&finished).await.map(Some);
+            return self.end(app, operation, &ending).await.map(Some);
         }
         // A sync that heals leaves no trace in the history.
         if !work::is_healing(operation) {
@@ -437,6 +443,6 @@ impl Worker {
             started,
             retries,
         };
-        self.write(&writes::finished(app, operation, &ending, &now())).await.map(Some)
+        self.end(app, operation, &ending).await.map(Some)
     }
 }

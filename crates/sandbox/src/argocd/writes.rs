@@ -59,6 +59,14 @@ fn put_sources(into: &mut Value, app: &Value) {
     }
 }
 
+/// What a sync has brought so far: its revisions and sources.
+fn sync_result(app: &Value, revisions: &[String]) -> Value {
+    let mut result = json!({});
+    put_revisions(&mut result, app, revisions);
+    put_sources(&mut result, app);
+    result
+}
+
 /// The revisions of the last sync that succeeded.
 pub(super) fn deployed(app: &Value) -> Option<Vec<String>> {
     let last = app["status"]["history"].as_array()?.last()?;
@@ -169,9 +177,7 @@ pub(super) struct Ending<'a> {
 /// The operation is over: one write (row 5). Whatever request stands on the
 /// object is removed, even one that came later (`steps-argocd` 13.6).
 pub(super) fn finished(app: &Value, operation: &Value, ending: &Ending<'_>, now: &str) -> Value {
-    let mut result = json!({});
-    put_revisions(&mut result, app, ending.revisions);
-    put_sources(&mut result, app);
+    let result = sync_result(app, ending.revisions);
     let state = json!({
         "operation": operation, "phase": ending.phase, "message": ending.message,
         "startedAt": ending.started, "finishedAt": now, "syncResult": result,
@@ -185,9 +191,7 @@ pub(super) fn finished(app: &Value, operation: &Value, ending: &Ending<'_>, now:
 
 /// A sync waits for a hook: what it has done so far.
 pub(super) fn waiting(app: &Value, revisions: &[String]) -> Value {
-    let mut result = json!({});
-    put_revisions(&mut result, app, revisions);
-    put_sources(&mut result, app);
+    let result = sync_result(app, revisions);
     let message = "one or more tasks are running";
     json!({"status": {"operationState": {"message": message, "syncResult": result}}})
 }
@@ -201,9 +205,7 @@ pub(super) fn attempt_failed(
     revisions: &[String],
     now: &str,
 ) -> Value {
-    let mut result = json!({});
-    put_revisions(&mut result, app, revisions);
-    put_sources(&mut result, app);
+    let result = sync_result(app, revisions);
     json!({"status": {"operationState": {
         "finishedAt": now, "retryCount": retry, "syncResult": result,
         "message": format!("{message}. Retrying attempt #{retry}."),

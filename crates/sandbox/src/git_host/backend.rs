@@ -99,7 +99,7 @@ async fn serve(
                 if shared.traffic.only_reads(&repository, &given_token) =>
             {
                 *user = Some(given_user);
-                if pushes(&request, &rest) {
+                if service == GitService::Push {
                     return plain(StatusCode::FORBIDDEN, "the token may only read\n");
                 }
             }
@@ -127,12 +127,6 @@ async fn serve(
             plain(StatusCode::INTERNAL_SERVER_ERROR, "git http-backend could not be started\n")
         }
     }
-}
-
-/// Whether a request is of a push: the listing before it or the push itself.
-fn pushes(request: &Request, rest: &str) -> bool {
-    rest == "/git-receive-pack"
-        || request.uri().query().is_some_and(|q| q.contains("service=git-receive-pack"))
 }
 
 /// The repository's path and what is asked of it: only what smart HTTP uses.

@@ -105,14 +105,11 @@ async fn serve(
     if repositories::check_name(&repository).is_err() {
         return Ok(not_found("the repository does not exist"));
     }
-    if let Some((wanted_user, wanted)) =
-        shared.traffic.auth_of(&repositories::with_suffix(&repository))
-    {
+    let folder = repositories::with_suffix(&repository);
+    if let Some((wanted_user, wanted)) = shared.traffic.auth_of(&folder) {
         match token(&parts.headers) {
             Some(token) if token == wanted => {}
-            Some(token)
-                if shared.traffic.only_reads(&repositories::with_suffix(&repository), &token) =>
-            {
+            Some(token) if shared.traffic.only_reads(&folder, &token) => {
                 // A token for repositories is none for the labels of issues.
                 if parts.method != Method::GET || rest.contains(&"labels") {
                     return Ok(said(StatusCode::FORBIDDEN, "the token may only read"));
@@ -124,7 +121,7 @@ async fn serve(
         }
         *user = Some(wanted_user);
     }
-    if !shared.root.join(repositories::with_suffix(&repository)).is_dir() {
+    if !shared.root.join(&folder).is_dir() {
         return Ok(not_found("the repository does not exist"));
     }
     let Ok(bytes) = to_bytes(body, MAX_BODY).await else {
